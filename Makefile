@@ -1,0 +1,59 @@
+# Everything here runs on a machine with Go, Python 3 and make. What else is needed (Envoy, golangci-lint, opa) is
+# pinned in tools/ and go.mod, fetched once and kept in .cache/ or Go's own caches.
+
+.DEFAULT_GOAL := help
+.PHONY: help build envoy demo test test-short lint policies format fuzz clean
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+FUZZTIME ?= 5m
+export AUTHZ_ENVOY ?= $(CURDIR)/.cache/bin/envoy
+
+LINT := go tool -modfile=tools/go.mod golangci-lint
+OPA := go tool opa
+REGO := policies policy_test
+
+help: ## this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
+
+build: ## bin/authz
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/authz ./cmd/authz
+
+envoy: ## find or fetch Envoy (.cache/bin/envoy)
+	@tools/get-envoy
+
+demo: envoy ## a guided tour of real requests, then yours (ARGS=--check: the tour only, as a test)
+	@go run ./demo $(ARGS)
+
+test: ## everything: format, vet, lint, policies, unit and end-to-end tests with the race detector, the demo
+	@tools/stage 'Envoy' tools/get-envoy
+	@tools/stage 'C compiler (the race detector needs one)' tools/c-compiler
+	@tools/stage 'gofmt' tools/formatted
+	@tools/stage 'go vet' go vet ./...
+	@tools/stage 'golangci-lint (the first time it is built: a minute or two)' $(LINT) run
+	@$(MAKE) --no-print-directory policies
+	@tools/stage 'go test -race, end to end through Envoy included' go test -race -timeout 30m ./...
+	@tools/stage 'demo' $(MAKE) --no-print-directory demo ARGS=--check
+	@printf '\nEverything passed.\n'
+
+test-short: ## unit tests and policy tests only: no Envoy, no race detector
+	@$(MAKE) --no-print-directory policies
+	@tools/stage 'go test -short' go test -short ./...
+
+lint: ## go vet and golangci-lint
+	@tools/stage 'go vet' go vet ./...
+	@tools/stage 'golangci-lint' $(LINT) run
+
+policies: ## opa fmt, check --strict and test with full coverage
+	@tools/stage 'opa fmt' $(OPA) fmt --fail --list $(REGO)
+	@tools/stage 'opa check --strict' $(OPA) check --strict --schema schemas $(REGO)
+	@tools/stage 'opa test, coverage 100 %' tools/opa-test $(REGO)
+
+format: ## gofmt and opa fmt
+	gofmt -w $$(find . -path ./.cache -prune -o -name '*.go' -print)
+	$(OPA) fmt --write $(REGO)
+
+fuzz: ## every fuzz target for FUZZTIME (5m)
+	@tools/fuzz $(FUZZTIME) $(PACKAGES)
+
+clean: ## remove bin/ and .cache/
+	rm -rf bin .cache
