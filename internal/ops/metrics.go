@@ -1,0 +1,134 @@
+package ops
+
+import (
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// maxLabels bounds the values of a label that policies choose. What comes later is
+// counted as "other": a label without a bound is a memory leak with a scrape.
+const maxLabels = 200
+
+// Metrics counts decisions as they happen.
+type Metrics struct {
+	decisions *prometheus.CounterVec
+	spent     *prometheus.CounterVec
+	durations *prometheus.HistogramVec
+	stages    [4]prometheus.Observer
+	reasons   labels
+	routes    labels
+	quotas    labels
+
+	// mu owns counters, the handles already resolved.
+	mu       sync.RWMutex
+	counters map[decisionLabels]prometheus.Counter
+}
+
+type decisionLabels struct{ outcome, reason, route string }
+
+// Observation is one decision as metrics see it.
+type Observation struct {
+	Outcome string
+	Reasons []string
+	Route   string
+	Spent   string // the quota that refused, or ""
+	// Stage times; a stage that was not reached is zero and not observed.
+	Token, Policy, Quota, Total time.Duration
+}
+
+// NewMetrics prepares the counters.
+func NewMetrics() *Metrics {
+	m := &Metrics{
+		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "authz_decisions_total",
+			Help: "Decisions by outcome, first reason and route.",
+		}, []string{"outcome", "reason", "route"}),
+		spent: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "authz_quota_refusals_total",
+			Help: "Requests refused because a quota was spent, by quota.",
+		}, []string{"quota"}),
+		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "authz_check_duration_seconds",
+			Help:    "Time a decision took, by stage (token, policy, quota, total).",
+			Buckets: []float64{10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 500e-3, 1},
+		}, []string{"stage"}),
+		counters: map[decisionLabels]prometheus.Counter{},
+	}
+	for i, stage := range []string{"token", "policy", "quota", "total"} {
+		m.stages[i] = m.durations.WithLabelValues(stage)
+	}
+	return m
+}
+
+// Observe counts a decision. Labels seen before cost a map look-up.
+func (m *Metrics) Observe(o Observation) {
+	key := decisionLabels{outcome: o.Outcome, reason: "none", route: "none"}
+	if len(o.Reasons) > 0 {
+		key.reason = m.reasons.bounded(o.Reasons[0])
+	}
+	if o.Route != "" {
+		key.route = m.routes.bounded(o.Route)
+	}
+	m.mu.RLock()
+	counter := m.counters[key]
+	m.mu.RUnlock()
+	if counter == nil {
+		counter = m.decisions.WithLabelValues(key.outcome, key.reason, key.route)
+		m.mu.Lock()
+		m.counters[key] = counter
+		m.mu.Unlock()
+	}
+	counter.Inc()
+	for i, d := range [...]time.Duration{o.Token, o.Policy, o.Quota, o.Total} {
+		if d > 0 {
+			m.stages[i].Observe(d.Seconds())
+		}
+	}
+	if o.Spent != "" {
+		m.spent.WithLabelValues(m.quotas.bounded(o.Spent)).Inc()
+	}
+}
+
+// labels bounds the values of one label, in number and in form.
+type labels struct {
+	mu   sync.RWMutex
+	seen map[string]bool
+}
+
+func (l *labels) bounded(value string) string {
+	l.mu.RLock()
+	known, full := l.seen[value], len(l.seen) >= maxLabels
+	l.mu.RUnlock()
+	if known {
+		return value
+	}
+	if full || !isCode(value) {
+		return "other"
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.seen == nil {
+		l.seen = map[string]bool{}
+	}
+	if len(l.seen) >= maxLabels && !l.seen[value] {
+		return "other"
+	}
+	l.seen[value] = true
+	return value
+}
+
+// isCode tells a stable code from text that happens to be where a code belongs.
+func isCode(s string) bool {
+	if s == "" || len(s) > 64 {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' && c != '-' && c != '.' {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,62 @@
+package ops
+
+import "time"
+
+// Sources are the questions the side door asks of the other rooms. All are set;
+// each may be called from any goroutine.
+type Sources struct {
+	Build    Build
+	Draining func() bool
+	Policy   func() PolicyStatus
+	Issuers  func() []IssuerStatus
+	Tokens   func() TokenCache
+	Quotas   func() QuotaStore
+	Audit    func() AuditLog
+	Door     func() FrontDoor
+}
+
+// Build names the binary.
+type Build struct{ Version, Go, OPA string }
+
+// PolicyStatus is the state of the policies.
+type PolicyStatus struct {
+	Loaded    bool      `json:"loaded"`
+	Revision  string    `json:"revision,omitempty"`
+	LoadedAt  time.Time `json:"loaded_at,omitzero"`
+	Reloads   uint64    `json:"reloads"`
+	Failures  uint64    `json:"failures"`
+	LastError string    `json:"last_error,omitempty"`
+}
+
+// IssuerStatus is the state of one issuer's keys.
+type IssuerStatus struct {
+	Name      string        `json:"name"`
+	Ready     bool          `json:"ready"`
+	Keys      int           `json:"keys"`
+	Age       time.Duration `json:"-"`
+	Fetches   uint64        `json:"fetches"`
+	Failures  uint64        `json:"failures"`
+	LastError string        `json:"last_error,omitempty"`
+}
+
+// TokenCache is the cache of verified tokens.
+type TokenCache struct {
+	Entries      int
+	Bytes        int64
+	Hits, Misses uint64
+}
+
+// QuotaStore is the in-process quota store.
+type QuotaStore struct {
+	Keys      int
+	Evictions uint64
+}
+
+// AuditLog is the decision log.
+type AuditLog struct{ Written, Dropped, Errors uint64 }
+
+// FrontDoor is the gRPC server.
+type FrontDoor struct {
+	InFlight, Connections int64
+	Panics, Overloads     uint64
+}
