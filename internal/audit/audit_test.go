@@ -1,0 +1,202 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+
+// lines runs the log over what it holds and returns what it wrote.
+func lines(t *testing.T, l *Log, out *bytes.Buffer) []string {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	stop()
+	if err := l.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+}
+
+func TestLine(t *testing.T) {
+	var out bytes.Buffer
+	l := New(&out, 4)
+	r := Record{
+		Time: noon, DecisionID: "d1", RequestID: "r1", PolicyPath: "authz/decision", Revision: "abc",
+		Outcome: "denied", Status: 403, Reasons: []string{"role_missing"}, RequestedBy: "203.0.113.7", Method: "GET",
+		Host: "api.example.com", HTTPPath: "/orders/1?token=hunter2&page=2&flag", Route: "orders.read",
+		TokenStatus: "valid", TokenVia: "header", Issuer: "https://id.example.com/", Subject: "alice",
+	}
+	r.Durations.Token, r.Durations.Policy, r.Durations.Total = 1, 2, 4
+	l.Record(r)
+	l.Record(Record{Time: noon, DecisionID: "d2", Outcome: "allowed", Allowed: true})
+	got := lines(t, l, &out)
+	want := []string{
+		`{"time":"2026-01-02T12:00:00Z","level":"INFO","msg":"decision","decision_id":"d1","request_id":"r1","path":"authz/decision",` +
+			`"outcome":"denied","allowed":false,"status":403,"reasons":["role_missing"],"revision":"abc","requested_by":"203.0.113.7",` +
+			`"method":"GET","host":"api.example.com","http_path":"/orders/1","query_names":"token&page&flag","route":"orders.read",` +
+			`"token_status":"valid","token_via":"header","issuer":"https://id.example.com/","subject":"alice",` +
+			`"metrics":{"timer_token_ns":1,"timer_rego_query_eval_ns":2,"timer_quota_ns":0,"timer_decision_ns":4}}`,
+		`{"time":"2026-01-02T12:00:00Z","level":"INFO","msg":"decision","decision_id":"d2","request_id":"","path":"","outcome":"allowed","allowed":true,` +
+			`"metrics":{"timer_token_ns":0,"timer_rego_query_eval_ns":0,"timer_quota_ns":0,"timer_decision_ns":0}}`,
+	}
+	for i := range want {
+		if i >= len(got) || got[i] != want[i] {
+			t.Errorf("line %d:\n got %s\nwant %s", i, got[i], want[i])
+		}
+	}
+}
+
+// What a peer chose is bounded, masked and escaped: one decision stays one line.
+func TestPeerText(t *testing.T) {
+	token := "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl"
+	for name, c := range map[string]struct{ in, want string }{
+		"a token in the path":      {"/reset/" + token + "/now", "/reset/***/now"},
+		"a token cut by its peer":  {"/" + token[:30], "/***"},
+		"a longer text":            {"/" + strings.Repeat("a", 300), "/" + strings.Repeat("a", 255) + "…"},
+		"cut between characters":   {strings.Repeat("a", 255) + "é", strings.Repeat("a", 255) + "…"},
+		"a token across the bound": {"/" + strings.Repeat("a", 250) + token, "/" + strings.Repeat("a", 250) + "***"},
+		"a line break":             {"/a\nlevel=fake\x00", "/a\nlevel=fake\x00"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			l := New(&out, 1)
+			l.Record(Record{Time: noon, HTTPPath: c.in})
+			got := lines(t, l, &out)
+			var line struct {
+				Path string `json:"http_path"`
+			}
+			if len(got) != 1 {
+				t.Fatalf("one decision became %d lines", len(got))
+			}
+			if err := json.Unmarshal([]byte(got[0]), &line); err != nil {
+				t.Fatal(err)
+			}
+			if line.Path != c.want {
+				t.Errorf("got %q, want %q", line.Path, c.want)
+			}
+		})
+	}
+}
+
+// blocked is a writer that waits until it is let go.
+type blocked struct {
+	entered, released chan struct{}
+	once              sync.Once
+	bytes.Buffer
+}
+
+func (b *blocked) Write(p []byte) (int, error) {
+	b.once.Do(func() { close(b.entered); <-b.released })
+	return b.Buffer.Write(p)
+}
+
+// A writer that stands still blocks nobody; what is lost is counted and told.
+func TestSlowWriter(t *testing.T) {
+	w := &blocked{entered: make(chan struct{}), released: make(chan struct{})}
+	l := New(w, 8)
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- l.Run(ctx) }()
+	l.Record(Record{Time: noon, DecisionID: "first"})
+	<-w.entered
+	for i := range 100 {
+		l.Record(Record{Time: noon, DecisionID: fmt.Sprint(i)})
+	}
+	if got := l.Dropped(); got != 92 {
+		t.Errorf("dropped %d, want 92", got)
+	}
+	close(w.released)
+	stop()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	text := w.String()
+	if got := strings.Count(text, `"msg":"decision"`); got != 9 {
+		t.Errorf("%d decisions written, want 9", got)
+	}
+	if !strings.Contains(text, `"dropped":92`) {
+		t.Errorf("the log does not say what is missing: %s", text)
+	}
+	if got := l.Written(); got != 9 {
+		t.Errorf("Written: %d, want 9", got)
+	}
+}
+
+// failing fails its first write.
+type failing struct {
+	failed bool
+	bytes.Buffer
+}
+
+func (f *failing) Write(p []byte) (int, error) {
+	if !f.failed {
+		f.failed = true
+		return 0, errors.New("disk full")
+	}
+	return f.Buffer.Write(p)
+}
+
+// A failed write loses its lines, is counted, and the log goes on.
+func TestFailedWrite(t *testing.T) {
+	w := &failing{}
+	l := New(w, 8)
+	for _, id := range []string{"lost", "kept"} {
+		ctx, stop := context.WithCancel(context.Background())
+		stop()
+		l.Record(Record{Time: noon, DecisionID: id})
+		if err := l.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := l.Errors(); got != 1 {
+		t.Errorf("errors: %d, want 1", got)
+	}
+	if text := w.String(); strings.Contains(text, "lost") || !strings.Contains(text, "kept") {
+		t.Errorf("got %q", text)
+	}
+}
+
+// Many recorders at once: each record is written or counted as dropped.
+func TestNothingUncounted(t *testing.T) {
+	l := New(io.Discard, 64)
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- l.Run(ctx) }()
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 2000 {
+				l.Record(Record{Time: noon})
+			}
+		})
+	}
+	all.Wait()
+	stop()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if got := l.Written() + l.Dropped(); got != 16000 {
+		t.Errorf("%d written + %d dropped = %d, want 16000", l.Written(), l.Dropped(), got)
+	}
+}
+
+func BenchmarkRecord(b *testing.B) {
+	l := New(io.Discard, 1<<16)
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	go l.Run(ctx)
+	r := Record{Time: noon, DecisionID: "d", Outcome: "allowed", HTTPPath: "/orders/1?a=b"}
+	b.ReportAllocs()
+	for b.Loop() {
+		l.Record(r)
+	}
+}
