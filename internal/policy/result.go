@@ -20,8 +20,8 @@ type Result struct {
 	RemoveQuery     []string
 	// Status and Body apply on a denial. Status is 0 and Body nil where the
 	// policy leaves them to the defaults.
-	Status  int
-	Body    *string
+	Status int
+	Body   *string
 	// Metadata is passed to Envoy: plain JSON-like values with float64 numbers.
 	Metadata map[string]any
 	// Reasons are stable codes for log and metrics, never sent to the client.
