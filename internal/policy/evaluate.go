@@ -1,0 +1,105 @@
+package policy
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+
+	"authz/internal/check"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/metrics"
+	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/topdown"
+)
+
+// answer is what an evaluation came to.
+type answer struct {
+	result *Result
+	err    error
+}
+
+// Eval asks the policy in force. It returns by the deadline, whatever the policy
+// does: the evaluation runs on a goroutine of its own and is abandoned, with its
+// slot, until it notices that it was cancelled. The error wraps one of the
+// package's Err values; its text is for the log.
+func (e *Engine) Eval(ctx context.Context, r *check.Request, token *check.Token) (*Result, error) {
+	ctx, stop := context.WithTimeout(ctx, e.settings.Timeout)
+	defer stop()
+	select {
+	case e.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: %w", ErrBusy, ctx.Err())
+	}
+	// The policy is taken once, and after the wait: one decision, one policy, and
+	// never one that had been replaced when the request came in.
+	policy := e.current.Load()
+	if policy == nil {
+		<-e.slots
+		return nil, ErrNotLoaded
+	}
+	cancel := topdown.NewCancel()
+	done := make(chan answer, 1)
+	go func() {
+		defer func() { <-e.slots }()
+		result, err := policy.decide(ctx, cancel, r, token)
+		done <- answer{result, err}
+	}()
+	select {
+	case a := <-done:
+		return e.finish(ctx, policy, a)
+	case <-ctx.Done():
+		cancel.Cancel()
+		return nil, fmt.Errorf("%w: %w", ErrDeadline, ctx.Err())
+	}
+}
+
+func (e *Engine) finish(ctx context.Context, policy *compiled, a answer) (*Result, error) {
+	switch {
+	case a.err == nil:
+	case isSentinel(a.err):
+		return nil, a.err
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("%w: %w", ErrDeadline, a.err)
+	default:
+		return nil, fmt.Errorf("%w: %w", ErrEvaluation, a.err)
+	}
+	for _, key := range a.result.Unknown {
+		if policy.unknown.first(key) {
+			e.log.Warn("the decision holds a key that means nothing here", "key", key, "revision", policy.revision)
+		}
+	}
+	return a.result, nil
+}
+
+// decide evaluates the entry point on the goroutine of its caller. A panic in it
+// concerns one request, and must not end the others.
+func (c *compiled) decide(ctx context.Context, cancel topdown.Cancel, r *check.Request, token *check.Token) (result *Result, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			result, err = nil, fmt.Errorf("%w: panic: %v\n%s", ErrEvaluation, p, debug.Stack())
+		}
+	}()
+	input, route, err := newInput(r, token, c.routes)
+	if err != nil {
+		return nil, fmt.Errorf("building the input: %w", err)
+	}
+	results, err := c.query.Eval(ctx,
+		rego.EvalParsedInput(input),
+		rego.EvalExternalCancel(cancel),
+		rego.EvalMetrics(metrics.NoOp()),
+		rego.EvalInterQueryBuiltinValueCache(c.values),
+	)
+	if err != nil {
+		return nil, err
+	}
+	if len(results) == 0 {
+		return nil, ErrUndefined
+	}
+	result, err = decode(results[0].Expressions[0].Value.(ast.Value), input)
+	if err != nil {
+		return nil, err
+	}
+	result.Route, result.Revision = route, c.revision
+	return result, nil
+}
