@@ -94,6 +94,8 @@ func TestParseBody(t *testing.T) {
 		{"two types", "body_content_type", BodyInput{Headers: ofType("application/json,text/plain"), Body: `{"a":1}`}, unread},
 		{"two types, one with a parameter", "body_content_type", BodyInput{Headers: ofType("text/plain;q=1,application/json"), Body: `{"a":1}`}, unread},
 		{"the same parameter twice", "body_content_type", BodyInput{Headers: ofType("application/json;charset=utf-8;charset=utf-16"), Body: `{"a":1}`}, unread},
+		{"a parameter without a value", "body_content_type", BodyInput{Headers: ofType("application/json;charset"), Body: `{"a":1}`}, unread},
+		{"text after a parameter", "body_content_type", BodyInput{Headers: ofType(`application/json;a="b"c`), Body: `{"a":1}`}, unread},
 		{"not a type", "body_content_type", BodyInput{Headers: ofType("application /json"), Body: `{"a":1}`}, unread},
 		{"UTF-16", "body_charset", BodyInput{Headers: ofType("application/json; charset=utf-16"), Body: `{"a":1}`}, unread},
 		{"UTF-7 form", "body_charset", BodyInput{Headers: ofType(formType + "; charset=utf-7"), Body: `a=1`}, unread},

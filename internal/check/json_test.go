@@ -80,6 +80,10 @@ func TestParseJSON(t *testing.T) {
 		{"infinite", `-1e309`, nil, "json_number", "json_number"},
 		{"vanishing", `1e-999999999`, nil, "json_number", "json_number"},
 		{"very long", strings.Repeat("9", maxNumber+1), nil, "json_number", "json_number"},
+		{"very long fraction", "0." + strings.Repeat("1", maxNumber), nil, "json_number", "json_number"},
+		{"the second name is none", `{"a":1,2}`, nil, "json_syntax", "json_syntax"},
+		{"a bad escape in a name", `{"\a":1}`, nil, "json_syntax", "json_syntax"},
+		{"no end after an escape", `"\na`, nil, "json_syntax", "json_syntax"},
 		{"deeper than lax", nest(laxDepth + 1), nil, "json_depth", "json_depth"},
 		{"depth 10,000", nest(10_000), nil, "json_depth", "json_depth"},
 

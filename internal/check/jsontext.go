@@ -132,7 +132,7 @@ func (r *jsonReader) number() (any, bool) {
 		}
 	}
 	text := r.text[start:r.at]
-	if !plain && !finite(text) || len(text) > maxNumber {
+	if len(text) > maxNumber || !plain && !finite(text) {
 		return nil, r.fail("json_number", "a number out of range")
 	}
 	return json.Number(text), true
@@ -149,9 +149,6 @@ func (r *jsonReader) digits() bool {
 // finite refuses what float64 turns into an infinity, and also what it turns into
 // zero though it is none: to an exact reader 1e-999999999 is a very long number.
 func finite(text string) bool {
-	if len(text) > maxNumber {
-		return false
-	}
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil || math.IsInf(f, 0) {
 		return false
