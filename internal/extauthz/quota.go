@@ -1,0 +1,103 @@
+package extauthz
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"authz/internal/authz"
+	"authz/internal/check"
+)
+
+// withQuotas is list with what the client is told of its quotas
+// (draft-ietf-httpapi-ratelimit-headers): all of them in RateLimit-Policy, the
+// tightest in RateLimit, and on a refusal when to come back. A name that the policy
+// itself sets is the policy's.
+func withQuotas(list []check.Header, d *authz.Decision) []check.Header {
+	limited := d.Outcome == authz.Limited
+	if len(d.Quotas) == 0 && !limited {
+		return list
+	}
+	out := append(make([]check.Header, 0, len(list)+3), list...)
+	put := func(name, value string) {
+		if !has(list, name) {
+			out = append(out, check.Header{Name: name, Value: value})
+		}
+	}
+	if len(d.Quotas) > 0 {
+		put("ratelimit-policy", ratePolicy(d.Quotas))
+		put("ratelimit", rateLeft(&d.Quotas[tightest(d)]))
+	}
+	if limited {
+		wait := int64(1)
+		if spent(d) {
+			wait = max(1, seconds(d.Quotas[d.Spent].RetryAfter))
+		}
+		put("retry-after", strconv.FormatInt(wait, 10))
+	}
+	return out
+}
+
+func ratePolicy(quotas []authz.QuotaState) string {
+	var b strings.Builder
+	for i := range quotas {
+		q := &quotas[i]
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(structured(q.Name))
+		b.WriteString(";q=" + strconv.FormatInt(max(0, q.Limit), 10))
+		b.WriteString(";w=" + strconv.FormatInt(max(1, seconds(q.Window)), 10))
+	}
+	return b.String()
+}
+
+func rateLeft(q *authz.QuotaState) string {
+	return structured(q.Name) + ";r=" + strconv.FormatInt(max(0, q.Remaining), 10) +
+		";t=" + strconv.FormatInt(seconds(q.Reset), 10)
+}
+
+func spent(d *authz.Decision) bool { return d.Spent >= 0 && d.Spent < len(d.Quotas) }
+
+// tightest is the quota that refused, else the one with the smallest share left,
+// and of those the one that takes longest to come back.
+func tightest(d *authz.Decision) int {
+	if d.Outcome == authz.Limited && spent(d) {
+		return d.Spent
+	}
+	share := func(q *authz.QuotaState) float64 {
+		return float64(max(0, q.Remaining)) / float64(max(1, q.Limit))
+	}
+	least := 0
+	for i := 1; i < len(d.Quotas); i++ {
+		a, b := &d.Quotas[i], &d.Quotas[least]
+		if share(a) < share(b) || share(a) == share(b) && a.Reset > b.Reset {
+			least = i
+		}
+	}
+	return least
+}
+
+// seconds rounds up: a client that waits a little too short is refused again.
+func seconds(d time.Duration) int64 {
+	if d <= 0 {
+		return 0
+	}
+	return int64((d-1)/time.Second) + 1
+}
+
+// structured is s as a quoted string of RFC 9651, which holds printable ASCII only.
+func structured(s string) string {
+	b := append(make([]byte, 0, len(s)+2), '"')
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c < 0x20 || c > 0x7e:
+			b = append(b, '_')
+		case c == '"' || c == '\\':
+			b = append(b, '\\', c)
+		default:
+			b = append(b, c)
+		}
+	}
+	return string(append(b, '"'))
+}
