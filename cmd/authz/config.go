@@ -1,0 +1,150 @@
+package main
+
+// Config is the whole configuration of `authz run`: one YAML file, each scalar of
+// which a flag (`--listen.socket`) or an environment variable (AUTHZ_LISTEN_SOCKET)
+// overrides, flags first. The doc tags are the reference that users read: --help,
+// the JSON Schema and docs/configuration.md are all made from them.
+type Config struct {
+	Listen   Listen   `key:"listen" doc:"Where Envoy asks its questions. Give a socket, an address, or both."`
+	Ops      Ops      `key:"ops" doc:"The side door: health, readiness and metrics."`
+	Policy   Policy   `key:"policy" doc:"The Rego policies that decide."`
+	Issuers  []Issuer `key:"issuers" doc:"Who may sign tokens. None: every request is anonymous."`
+	Token    Token    `key:"token" doc:"Where the token is found and how verified tokens are kept."`
+	Request  Request  `key:"request" doc:"How requests are read."`
+	App      App      `key:"app" doc:"What the application behind Envoy trusts."`
+	Quotas   Quotas   `key:"quotas" doc:"The in-process quota store."`
+	Audit    Audit    `key:"audit" doc:"The decision log: one JSON line a decision."`
+	Log      Log      `key:"log" doc:"The operating log, on standard error."`
+	Shutdown Shutdown `key:"shutdown" doc:"How the process ends on SIGTERM."`
+	Insecure Insecure `key:"insecure" doc:"Dangerous switches. Each one warns at start."`
+}
+
+// Listen is the front door.
+type Listen struct {
+	Socket         string   `key:"socket" doc:"Path of the Unix socket for Envoy. A successor takes the path over without a gap."`
+	SocketMode     Mode     `key:"socket_mode" doc:"File mode of the socket, octal." default:"0660"`
+	Address        string   `key:"address" doc:"TCP host:port for Envoy. Without tls it must be a loopback address."`
+	TLS            TLS      `key:"tls" doc:"Certificates of the TCP listener; read again when the files change."`
+	CheckTimeout   Duration `key:"check_timeout" doc:"Longest time one check may take before it is refused. Keep it below the timeout of Envoy's ext_authz filter." default:"800ms"`
+	MaxInFlight    int      `key:"max_in_flight" doc:"Checks under way at once; more are refused with 503." default:"1024"`
+	MaxMessageSize Size     `key:"max_message_size" doc:"Largest check accepted, the request's body included." default:"4MiB"`
+}
+
+// TLS is a server identity and whom it trusts.
+type TLS struct {
+	CertFile     string `key:"cert_file" doc:"PEM certificate chain."`
+	KeyFile      string `key:"key_file" doc:"PEM private key."`
+	ClientCAFile string `key:"client_ca_file" doc:"PEM bundle; when set, clients must show a certificate signed by it (mTLS)."`
+}
+
+// Ops is the side door.
+type Ops struct {
+	Address string `key:"address" doc:"host:port of /livez, /readyz and /metrics." default:"127.0.0.1:9901"`
+}
+
+// Policy says which policies decide and how long they may take.
+type Policy struct {
+	Paths         []string `key:"paths" doc:"Directories of Rego and data files, or one OPA bundle (.tar.gz). Loaded together; watched for changes."`
+	Library       bool     `key:"library" doc:"Load the built-in policy library (package authz) beside the paths. Switch it off when the paths hold a copy of it, or policies with an entry point of their own." default:"true"`
+	Decision      string   `key:"decision" doc:"Entry point: the rule that decides, as a path." default:"authz/decision"`
+	Routes        string   `key:"routes" doc:"Where in the data the route table is, as a path." default:"authz/config/routes"`
+	Timeout       Duration `key:"timeout" doc:"Longest evaluation." default:"250ms"`
+	MaxConcurrent int      `key:"max_concurrent" doc:"Evaluations under way at once; 0 means four a processor." default:"0"`
+	Builtins      []string `key:"allow_builtins" doc:"Rego built-ins to switch on again although they reach the network or the host (http.send, opa.runtime, net.lookup_ip_addr)."`
+	Poll          Duration `key:"poll" doc:"How often the files are looked at even without a change notice." default:"30s"`
+}
+
+// Issuer is one party whose tokens are believed.
+type Issuer struct {
+	Name       string   `key:"name" doc:"Short name for logs and metrics. Default: the provider, or the issuer's host."`
+	Provider   string   `key:"provider" doc:"Ready-made entry: google, github-actions, auth0, keycloak, entra or okta. It needs only its own parameters and an audience."`
+	Domain     string   `key:"domain" doc:"For auth0 and okta: the tenant's domain, such as example.eu.auth0.com."`
+	Tenant     string   `key:"tenant" doc:"For entra: the tenant id."`
+	Realm      string   `key:"realm" doc:"For keycloak: the realm."`
+	URL        string   `key:"url" doc:"For keycloak: its base URL."`
+	Server     string   `key:"server" doc:"For okta: the authorization server's id (default: default)."`
+	Issuer     string   `key:"issuer" doc:"The exact iss of its tokens. Alone, keys are found by OIDC discovery below it."`
+	Discovery  string   `key:"discovery_url" doc:"Where the OIDC discovery document is, when not below the issuer."`
+	JWKSURL    string   `key:"jwks_url" doc:"Where the key set is; no discovery."`
+	JWKSFile   string   `key:"jwks_file" doc:"Key set in a local file, read again when it changes."`
+	Secret     Secret   `key:"secret" doc:"Shared secret of at least 32 bytes, for HS256 only: env:NAME or file:PATH."`
+	Audiences  []string `key:"audiences" doc:"The token's aud must hold one of these."`
+	Algorithms []string `key:"algorithms" doc:"Signature algorithms allowed. Default: every asymmetric one (RS256 … EdDSA), or HS256 with a secret."`
+	Roles      string   `key:"roles_claim" doc:"Where roles are: a claim's name, or a dotted path such as realm_access.roles." default:"roles"`
+	Scopes     string   `key:"scopes_claim" doc:"Where scopes are (space-separated text or a list)." default:"scope"`
+	Leeway     Duration `key:"leeway" doc:"Clock difference forgiven for exp, nbf and iat; at most 5m." default:"30s"`
+	MaxStale   Duration `key:"max_stale" doc:"How long the last good key set serves when the issuer fails." default:"24h"`
+	Timeout    Duration `key:"timeout" doc:"Longest fetch of keys." default:"5s"`
+	MinRefresh Duration `key:"min_refresh" doc:"Never refresh the keys more often than this, whatever Cache-Control says." default:"1m"`
+	MaxRefresh Duration `key:"max_refresh" doc:"Never refresh the keys less often than this." default:"1h"`
+	MinRefetch Duration `key:"refetch_window" doc:"At most one extra fetch in this time when tokens name unknown keys." default:"10s"`
+	CAFile     string   `key:"ca_file" doc:"PEM bundle to trust for this issuer instead of the system's."`
+}
+
+// Token is how credentials are found and remembered.
+type Token struct {
+	Cookie    string `key:"cookie" doc:"Name of a cookie that may carry the token. Empty: the Authorization header only."`
+	MaxSize   Size   `key:"max_size" doc:"Longest token looked at." default:"8KiB"`
+	CacheSize Size   `key:"cache_size" doc:"Memory for verified tokens; 0 switches the cache off." default:"64MiB"`
+}
+
+// Request is how a request is read.
+type Request struct {
+	SkipBody      bool   `key:"skip_body" doc:"Do not parse bodies: parsed_body and truncated_body are then absent." default:"false"`
+	DescriptorSet string `key:"descriptor_set" doc:"FileDescriptorSet (protoc --descriptor_set_out --include_imports) that lets policies read gRPC bodies."`
+}
+
+// App is what the application takes as true.
+type App struct {
+	IdentityHeaders []string `key:"identity_headers" doc:"Headers by which the app knows its caller. A client's own, and their underscore twins, never reach it." default:"x-user-id,x-user-roles,x-user-scopes,x-auth-subject"`
+}
+
+// Quotas bounds the in-process store.
+type Quotas struct {
+	MaxKeys int `key:"max_keys" doc:"Keys kept at once; about 60 bytes each. Beyond it the least used are folded together, never forgotten." default:"1000000"`
+}
+
+// Audit is the decision log.
+type Audit struct {
+	Output string `key:"output" doc:"stdout, stderr, none, or a file's path." default:"stdout"`
+	Buffer int    `key:"buffer" doc:"Records that may wait for the writer; more are dropped and counted." default:"8192"`
+}
+
+// Log is the operating log.
+type Log struct {
+	Level  string `key:"level" doc:"debug, info, warn or error." default:"info"`
+	Format string `key:"format" doc:"json or text." default:"json"`
+}
+
+// Shutdown is the end of the process.
+type Shutdown struct {
+	Linger Duration `key:"linger" doc:"After SIGTERM, keep serving until Envoy has gone or a successor owns the socket, at most this long." default:"20s"`
+	Grace  Duration `key:"grace" doc:"Then let checks under way finish, at most this long." default:"5s"`
+}
+
+// Insecure holds what nobody should need.
+type Insecure struct {
+	LenientRequests bool `key:"lenient_requests" doc:"Let ambiguous paths, headers and bodies through to the policy." default:"false"`
+	PlaintextTCP    bool `key:"plaintext_tcp" doc:"Listen on a TCP address that is not loopback without TLS." default:"false"`
+	HTTPIssuers     bool `key:"http_issuers" doc:"Fetch keys over plain http from hosts that are not loopback." default:"false"`
+	AnyAudience     bool `key:"any_audience" doc:"Accept issuers without audiences: a token made for another service is then valid here." default:"false"`
+}
+
+// warnings says which dangerous switches are on.
+func (c *Config) warnings() []string {
+	var out []string
+	for _, s := range []struct {
+		on        bool
+		key, what string
+	}{
+		{c.Insecure.LenientRequests, "insecure.lenient_requests", "ambiguous requests reach the policy and the app"},
+		{c.Insecure.PlaintextTCP, "insecure.plaintext_tcp", "checks and answers cross the network in clear"},
+		{c.Insecure.HTTPIssuers, "insecure.http_issuers", "whoever is on the path can replace the keys"},
+		{c.Insecure.AnyAudience, "insecure.any_audience", "tokens made for other services are accepted"},
+	} {
+		if s.on {
+			out = append(out, s.key+": "+s.what)
+		}
+	}
+	return out
+}

@@ -1,0 +1,24 @@
+// Authz answers Envoy's external-authorization checks, so that the application
+// behind Envoy needs no security code.
+//
+// Commands:
+//
+//	authz run         answer checks until told to stop
+//	authz validate    check configuration and policies without starting
+//	authz lint-envoy  name the settings of an Envoy configuration that open a hole
+//	authz config      the configuration's JSON Schema, reference and example
+//	authz version     what this binary is
+//
+// Listeners (all configurable): a Unix socket or a TCP port for Envoy's gRPC
+// checks, and a separate port for health, readiness and metrics.
+//
+// Signals: SIGTERM and SIGINT drain and stop; a second one stops at once. SIGHUP
+// reloads the policies. Exit codes: 0 fine, 1 could not run, 2 findings or failed
+// checks, 3 a policy does not compile.
+package main
+
+import "os"
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}

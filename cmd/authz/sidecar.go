@@ -1,0 +1,265 @@
+package main
+
+import (
+	"cmp"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"authz/internal/audit"
+	"authz/internal/authz"
+	"authz/internal/extauthz"
+	"authz/internal/jwks"
+	"authz/internal/ops"
+	"authz/internal/policy"
+	"authz/internal/ratelimit"
+	"authz/internal/token"
+	"authz/policies"
+)
+
+// sidecar is all the rooms, put together.
+type sidecar struct {
+	config  *Config
+	log     *slog.Logger
+	tokens  *token.Verifier
+	engine  *policy.Engine
+	quotas  *ratelimit.Memory
+	audit   *audit.Log
+	metrics *ops.Metrics
+	door    *extauthz.Server
+	ops     *ops.Server
+	// draining is set by the first SIGTERM.
+	draining atomic.Bool
+}
+
+// newSidecar builds the floors from the bottom up. It listens to nothing yet.
+func newSidecar(c *Config, decisions io.Writer, log *slog.Logger) (*sidecar, error) {
+	s := &sidecar{config: c, log: log, metrics: ops.NewMetrics()}
+	var errs [3]error
+	s.tokens, _, errs[0] = newVerifier(c, log)
+	s.engine, errs[1] = newEngine(c, log)
+	s.quotas = ratelimit.NewMemory(ratelimit.MemoryConfig{MaxKeys: c.Quotas.MaxKeys})
+	s.audit = audit.New(decisions, c.Audit.Buffer)
+	if err := errors.Join(errs[0], errs[1]); err != nil {
+		return nil, err
+	}
+	authorizer := authz.New(authz.Parts{
+		Tokens: s.tokens, Policy: s.engine, Quotas: s.quotas, Audit: s.audit,
+		Observe: s.observe, Log: log, Now: time.Now, PolicyPath: c.Policy.Decision,
+	})
+	door, err := doorConfig(c)
+	if err != nil {
+		return nil, err
+	}
+	door.Fail = authorizer.Fail
+	s.door, errs[2] = extauthz.NewServer(door, authorizer.Decide, log)
+	return s, errs[2]
+}
+
+func newVerifier(c *Config, log *slog.Logger) (*token.Verifier, []token.Issuer, error) {
+	var issuers []token.Issuer
+	var errs []error
+	for i := range c.Issuers {
+		issuer, err := newIssuer(&c.Issuers[i], c.Insecure)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("issuers[%d]: %w", i, err))
+		}
+		issuers = append(issuers, issuer)
+	}
+	if len(errs) > 0 {
+		return nil, nil, errors.Join(errs...)
+	}
+	v, err := token.New(token.Config{
+		Issuers:    issuers,
+		Cookie:     c.Token.Cookie,
+		MaxBytes:   int(c.Token.MaxSize),
+		CacheBytes: cmp.Or(int64(c.Token.CacheSize), -1),
+	}, log)
+	return v, issuers, err
+}
+
+func newIssuer(c *Issuer, insecure Insecure) (token.Issuer, error) {
+	is := token.Issuer{Issuer: c.Issuer}
+	if c.Provider != "" {
+		params := map[string]string{}
+		for name, value := range map[string]string{"domain": c.Domain, "tenant": c.Tenant, "realm": c.Realm, "url": c.URL, "server": c.Server} {
+			if value != "" {
+				params[name] = value
+			}
+		}
+		var err error
+		if is, err = token.Provider(c.Provider, params); err != nil {
+			return is, err
+		}
+	} else {
+		is.Keys = jwks.Config{Issuer: c.Issuer, DiscoveryURL: c.Discovery, URL: c.JWKSURL, File: c.JWKSFile}
+	}
+	is.Name = c.Name
+	is.Keys.Name = c.Name
+	is.Audiences = c.Audiences
+	is.AllowAnyAudience = insecure.AnyAudience
+	is.Leeway = time.Duration(c.Leeway)
+	if len(c.Algorithms) > 0 {
+		is.Algorithms = c.Algorithms
+	}
+	if c.Roles != defaultOf("roles_claim") || is.RolesClaim == "" {
+		is.RolesClaim = c.Roles
+	}
+	if c.Scopes != defaultOf("scopes_claim") || is.ScopesClaim == "" {
+		is.ScopesClaim = c.Scopes
+	}
+	is.Keys.AllowHTTP = insecure.HTTPIssuers
+	is.Keys.Timeout = time.Duration(c.Timeout)
+	is.Keys.MaxStale = time.Duration(c.MaxStale)
+	is.Keys.MinRefresh = time.Duration(c.MinRefresh)
+	is.Keys.MaxRefresh = time.Duration(c.MaxRefresh)
+	is.Keys.MinRefetch = time.Duration(c.MinRefetch)
+	if c.CAFile != "" {
+		pool, err := certPool(c.CAFile)
+		if err != nil {
+			return is, err
+		}
+		is.Keys.RootCAs = pool
+	}
+	if !c.Secret.IsZero() {
+		secret, err := c.Secret.Read(os.Getenv)
+		if err != nil {
+			return is, fmt.Errorf("secret: %w", err)
+		}
+		is.Secret = secret
+		is.Keys = jwks.Config{}
+	}
+	return is, nil
+}
+
+func certPool(file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("ca_file: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("ca_file: %s holds no PEM certificate", file)
+	}
+	return pool, nil
+}
+
+func newEngine(c *Config, log *slog.Logger) (*policy.Engine, error) {
+	var library fs.FS
+	if c.Policy.Library {
+		library = policies.Library
+	}
+	return policy.New(policy.Config{
+		Paths:         c.Policy.Paths,
+		Library:       library,
+		Decision:      c.Policy.Decision,
+		Routes:        c.Policy.Routes,
+		Timeout:       time.Duration(c.Policy.Timeout),
+		MaxConcurrent: c.Policy.MaxConcurrent,
+		Poll:          time.Duration(c.Policy.Poll),
+		AllowBuiltins: c.Policy.Builtins,
+	}, log)
+}
+
+func doorConfig(c *Config) (extauthz.Config, error) {
+	d := extauthz.Config{
+		Lenient:         c.Insecure.LenientRequests,
+		SkipBody:        c.Request.SkipBody,
+		IdentityHeaders: c.App.IdentityHeaders,
+		CheckTimeout:    time.Duration(c.Listen.CheckTimeout),
+		MaxInFlight:     c.Listen.MaxInFlight,
+		MaxMessageBytes: int(c.Listen.MaxMessageSize),
+		Socket:          c.Listen.Socket,
+		SocketMode:      fs.FileMode(c.Listen.SocketMode),
+		Address:         c.Listen.Address,
+		TLS:             extauthz.TLS{CertFile: c.Listen.TLS.CertFile, KeyFile: c.Listen.TLS.KeyFile, ClientCAFile: c.Listen.TLS.ClientCAFile},
+		AllowPlaintext:  c.Insecure.PlaintextTCP,
+		Linger:          cmp.Or(time.Duration(c.Shutdown.Linger), -1),
+		Grace:           time.Duration(c.Shutdown.Grace),
+	}
+	if c.Request.DescriptorSet == "" {
+		return d, nil
+	}
+	var err error
+	if d.Descriptors, err = extauthz.LoadDescriptors(c.Request.DescriptorSet); err != nil {
+		return d, fmt.Errorf("request.descriptor_set: %w", err)
+	}
+	return d, nil
+}
+
+// listen opens every port; nothing is answered before run.
+func (s *sidecar) listen() error {
+	if err := s.door.Listen(); err != nil {
+		return err
+	}
+	var err error
+	s.ops, err = ops.Listen(s.config.Ops.Address, s.sources(), s.metrics, s.log)
+	return err
+}
+
+// address is where the TCP listener is; empty where there is none.
+func (s *sidecar) address() string {
+	var list []string
+	for _, a := range s.door.Addresses() {
+		if a.Network() == "tcp" {
+			list = append(list, a.String())
+		}
+	}
+	return strings.Join(list, ",")
+}
+
+func (s *sidecar) observe(o authz.Observation) {
+	s.metrics.Observe(ops.Observation{
+		Outcome: o.Outcome.String(), Reasons: o.Reasons, Route: o.Route, Spent: o.Spent,
+		Token: o.Token, Policy: o.Policy, Quota: o.Quota, Total: o.Total,
+	})
+}
+
+// sources are the rooms as the side door sees them.
+func (s *sidecar) sources() ops.Sources {
+	b := thisBuild()
+	return ops.Sources{
+		Build:    ops.Build{Version: b.Version, Go: b.Go, OPA: b.OPA},
+		Draining: s.draining.Load,
+		Policy: func() ops.PolicyStatus {
+			p := s.engine.Status()
+			return ops.PolicyStatus{Loaded: p.Loaded, Revision: p.Revision, LoadedAt: p.LoadedAt, Reloads: p.Reloads, Failures: p.Failures, LastError: text(p.LastError)}
+		},
+		Issuers: func() []ops.IssuerStatus {
+			list := []ops.IssuerStatus{}
+			for _, i := range s.tokens.Issuers() {
+				list = append(list, ops.IssuerStatus{Name: i.Name, Ready: i.Ready, Keys: i.Keys, Age: i.Age, Fetches: i.Fetches, Failures: i.Failures, LastError: text(i.LastError)})
+			}
+			return list
+		},
+		Tokens: func() ops.TokenCache {
+			entries, bytes, hits, misses := s.tokens.CacheStats()
+			return ops.TokenCache{Entries: entries, Bytes: bytes, Hits: hits, Misses: misses}
+		},
+		Quotas: func() ops.QuotaStore {
+			q := s.quotas.Stats()
+			return ops.QuotaStore{Keys: q.Keys, Evictions: q.Evictions}
+		},
+		Audit: func() ops.AuditLog {
+			return ops.AuditLog{Written: s.audit.Written(), Dropped: s.audit.Dropped(), Errors: s.audit.Errors()}
+		},
+		Door: func() ops.FrontDoor {
+			return ops.FrontDoor{InFlight: s.door.InFlight(), Connections: int64(s.door.Connections()), Panics: s.door.Panics(), Overloads: s.door.Overloads()}
+		},
+	}
+}
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+

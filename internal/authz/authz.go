@@ -1,0 +1,182 @@
+// Package authz answers one question: what becomes of this request?
+//
+// It owns the order of the questions: is the request itself sound, who is asking,
+// what does the policy say, do the quotas hold. Decide asks them, records the
+// answer and returns it; nothing else makes a decision, and no decision goes
+// unrecorded. It knows neither protobuf, nor HTTP answers, nor OPA.
+package authz
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"authz/internal/audit"
+	"authz/internal/check"
+	"authz/internal/policy"
+	"authz/internal/ratelimit"
+)
+
+// Verifier says who is asking. It never fails: what went wrong is in the token.
+type Verifier interface {
+	Verify(ctx context.Context, h check.Headers, now time.Time) *check.Token
+}
+
+// Authorizer decides. Its fields are set once, by New.
+type Authorizer struct {
+	tokens  Verifier
+	policy  *policy.Engine
+	quotas  *ratelimit.Memory
+	audit   *audit.Log
+	observe func(Observation)
+	log     *slog.Logger
+	now     func() time.Time
+	path    string
+}
+
+// Parts are what an Authorizer asks. Observe may be nil.
+type Parts struct {
+	Tokens  Verifier
+	Policy  *policy.Engine
+	Quotas  *ratelimit.Memory
+	Audit   *audit.Log
+	Observe func(Observation)
+	Log     *slog.Logger
+	Now     func() time.Time
+	// PolicyPath is the policy's entry point, for the record.
+	PolicyPath string
+}
+
+// New puts the parts together. It starts nothing.
+func New(p Parts) *Authorizer {
+	a := &Authorizer{p.Tokens, p.Policy, p.Quotas, p.Audit, p.Observe, p.Log, p.Now, p.PolicyPath}
+	if a.observe == nil {
+		a.observe = func(Observation) {}
+	}
+	return a
+}
+
+// Observation is what metrics learn of a decision.
+type Observation struct {
+	Outcome Outcome
+	Reasons []string
+	Route   string
+	// Spent names the quota that refused; empty where none did.
+	Spent string
+	Stages
+}
+
+// Stages are how long each question took; zero where it was not asked.
+type Stages struct{ Token, Policy, Quota, Total time.Duration }
+
+// Decide answers a request and records the answer. It never fails: what can't be
+// decided is a decision that refuses.
+func (a *Authorizer) Decide(ctx context.Context, r *check.Request) (d Decision) {
+	c := a.begin(r)
+	defer func() {
+		if p := recover(); p != nil {
+			a.log.Error("panic while deciding", "request_id", r.ID, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			d = c.failed("panic", fmt.Sprint(p))
+		}
+		d = a.finish(c, d)
+	}()
+	return c.decide(ctx)
+}
+
+// Fail records that the front door itself could not handle a check (a panic, an
+// undecodable message) and returns the refusal. r may be nil.
+func (a *Authorizer) Fail(r *check.Request, outcome Outcome, reason, detail string) Decision {
+	if r == nil {
+		r = &check.Request{}
+	}
+	c := a.begin(r)
+	c.record.Error = detail
+	return a.finish(c, Decision{Outcome: outcome, Spent: -1, Reasons: []string{reason}})
+}
+
+// course is one request on its way to a decision.
+type course struct {
+	*Authorizer
+	request *check.Request
+	start   time.Time
+	stages  Stages
+	record  audit.Record
+}
+
+func (c *course) decide(ctx context.Context) Decision {
+	if fault := c.request.Fault; fault != nil {
+		c.record.Error = fault.Detail
+		return Decision{Outcome: Malformed, Spent: -1, Reasons: []string{fault.Code}}
+	}
+	token := c.tokens.Verify(ctx, c.request.HTTP.Headers, c.start)
+	c.noteToken(token)
+	result, err := c.policy.Eval(ctx, c.request, token)
+	c.stages.Policy = c.lap() - c.stages.Token
+	if err != nil {
+		return c.undecided(err)
+	}
+	c.noteResult(result)
+	if !result.Allowed && needsKeys(result, token) {
+		return Decision{Outcome: Unavailable, Spent: -1, Reasons: append(result.Reasons, "keys_unavailable")}
+	}
+	d := fromResult(result)
+	d.settle(ctx, c, result)
+	return d
+}
+
+// needsKeys tells a refusal for want of an identity that could not be looked at
+// (contract: 503 where the keys can't be had and the policy needs them) from one
+// that has nothing to do with it, such as an unknown route.
+func needsKeys(result *policy.Result, token *check.Token) bool {
+	if token.Status != check.TokenUnavailable {
+		return false
+	}
+	return result.Status == 0 || result.Status == 401 || result.Status == 403
+}
+
+func fromResult(r *policy.Result) Decision {
+	d := Decision{
+		Outcome:  Denied,
+		Headers:  r.Headers,
+		Metadata: r.Metadata,
+		Reasons:  r.Reasons,
+		Status:   r.Status,
+		Body:     r.Body,
+		Spent:    -1,
+	}
+	if r.Allowed {
+		d.Outcome, d.Status, d.Body = Allowed, 0, nil
+		d.ResponseHeaders = r.ResponseHeaders
+		d.RemoveHeaders = r.RemoveHeaders
+		d.SetQuery, d.RemoveQuery = r.SetQuery, r.RemoveQuery
+	}
+	return d
+}
+
+// undecided turns a failed evaluation into the refusal that the contract names.
+func (c *course) undecided(err error) Decision {
+	outcome, reason := Failed, "policy_error"
+	switch {
+	case errors.Is(err, policy.ErrNotLoaded):
+		outcome, reason = Unavailable, "policy_not_loaded"
+	case errors.Is(err, policy.ErrBusy):
+		outcome, reason = Unavailable, "policy_busy"
+	case errors.Is(err, policy.ErrDeadline):
+		reason = "policy_deadline"
+	case errors.Is(err, policy.ErrUndefined):
+		reason = "policy_undefined"
+	case errors.Is(err, policy.ErrMalformed):
+		reason = "policy_malformed"
+	}
+	d := c.failed(reason, err.Error())
+	d.Outcome = outcome
+	return d
+}
+
+func (c *course) failed(reason, detail string) Decision {
+	c.record.Error = detail
+	return Decision{Outcome: Failed, Spent: -1, Reasons: []string{reason}}
+}

@@ -1,0 +1,76 @@
+package authz
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"authz/internal/check"
+	"authz/internal/policy"
+)
+
+func (a *Authorizer) begin(r *check.Request) *course {
+	c := &course{Authorizer: a, request: r, start: a.now()}
+	c.record.PolicyPath = a.path
+	c.record.RequestID = r.ID
+	c.record.Method = r.HTTP.Method
+	c.record.Host = r.HTTP.Host
+	c.record.HTTPPath = r.HTTP.Path
+	c.record.RequestedBy = r.Client.IP
+	return c
+}
+
+// lap is the time since the request came in.
+func (c *course) lap() time.Duration { return c.now().Sub(c.start) }
+
+func (c *course) noteToken(t *check.Token) {
+	c.stages.Token = c.lap()
+	c.record.TokenStatus = string(t.Status)
+	c.record.TokenError = t.Error
+	c.record.TokenVia = t.Via
+	c.record.Subject = t.Subject
+	c.record.Issuer = t.Issuer
+}
+
+func (c *course) noteResult(r *policy.Result) {
+	c.record.Route = r.Route
+	c.record.Revision = r.Revision
+}
+
+// finish names the decision, records it and lets it go. Every decision passes here.
+func (a *Authorizer) finish(c *course, d Decision) Decision {
+	d.ID = newID()
+	d.RequestID = c.request.ID
+	if d.RequestID == "" {
+		d.RequestID = d.ID
+	}
+	c.stages.Total = c.lap()
+
+	c.record.Time = c.start
+	c.record.DecisionID = d.ID
+	c.record.Outcome = d.Outcome.String()
+	c.record.Allowed = d.Outcome == Allowed
+	c.record.Status = d.Status
+	c.record.Reasons = d.Reasons
+	c.record.Durations.Token = c.stages.Token
+	c.record.Durations.Policy = c.stages.Policy
+	c.record.Durations.Quota = c.stages.Quota
+	c.record.Durations.Total = c.stages.Total
+	a.audit.Record(c.record)
+
+	seen := Observation{Outcome: d.Outcome, Reasons: d.Reasons, Route: c.record.Route, Stages: c.stages}
+	if d.Spent >= 0 {
+		seen.Spent = d.Quotas[d.Spent].Name
+	}
+	a.observe(seen)
+	return d
+}
+
+// newID is a random UUID (RFC 9562, version 4). It has to be unique, not secret;
+// the runtime's generator is ChaCha8 seeded by the system.
+func newID() string {
+	hi, lo := rand.Uint64(), rand.Uint64()
+	hi = hi&^0xf000 | 0x4000
+	lo = lo&^(3<<62) | 2<<62
+	return fmt.Sprintf("%08x-%04x-%04x-%04x-%012x", hi>>32, hi>>16&0xffff, hi&0xffff, lo>>48, lo&0xffffffffffff)
+}
