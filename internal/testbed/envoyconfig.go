@@ -50,6 +50,8 @@ var hardening = []string{
 	HCM + ".route_config.response_headers_to_remove",
 	ExtAuthz + ".status_on_error",
 	ExtAuthz + ".validate_mutations",
+	ExtAuthz + ".encode_raw_headers",
+	ExtAuthz + ".grpc_service.initial_metadata",
 	ExtAuthz + ".grpc_service.retry_policy",
 }
 

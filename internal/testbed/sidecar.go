@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -66,7 +67,10 @@ func StartSidecar(ctx context.Context, o SidecarOptions) (*Sidecar, error) {
 		args = append(args, "--listen.socket", s.Socket, "--ops.address", "127.0.0.1:0")
 	}
 	cmd := exec.Command(binary, append(args, o.Args...)...) //nolint:gosec // the tester's own binary
-	cmd.Env = append(os.Environ(), o.Env...)
+	// Our own two variables are no settings of the sidecar, which would refuse them.
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(pair string) bool {
+		return strings.HasPrefix(pair, "AUTHZ_ENVOY=") || strings.HasPrefix(pair, "AUTHZ_SIDECAR=")
+	}), o.Env...)
 	if cmd.Dir = o.Dir; cmd.Dir == "" {
 		cmd.Dir = root
 	}
