@@ -147,6 +147,7 @@ func (s *Server) answer(ctx context.Context, message []byte) (out *frame) {
 		return s.refuse(nil, authz.Malformed, "undecodable", err.Error())
 	}
 	r = s.reader.request(&in)
+	resolve(ctx, r)
 	ctx, cancel := context.WithTimeout(ctx, s.config.CheckTimeout)
 	defer cancel()
 	d := s.decide(ctx, r)

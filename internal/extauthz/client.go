@@ -1,0 +1,33 @@
+package extauthz
+
+import (
+	"context"
+
+	"authz/internal/check"
+
+	"google.golang.org/grpc/metadata"
+)
+
+// clientAddress is the call's metadata by which Envoy says who the client is, as its
+// own trusted-hop settings resolved it (initial_metadata in envoy/envoy.yaml). The
+// check itself names the peer of the connection, which behind a proxy is the proxy.
+// It stands beside the check, where no header of a client's can get.
+const clientAddress = "x-authz-client-address"
+
+// resolve puts the resolved address in the place of the peer's. An Envoy that says
+// nothing leaves the peer; one that says something unreadable is not guessed at.
+func resolve(ctx context.Context, r *check.Request) {
+	values := metadata.ValueFromIncomingContext(ctx, clientAddress)
+	if len(values) == 0 {
+		return
+	}
+	client, fault := check.ParseClient(values[0], r.HTTP.Scheme)
+	if fault == nil && (len(values) > 1 || client.IP == "") {
+		fault = &check.Fault{Code: "client_address", Detail: clientAddress + " is not one IP address"}
+	}
+	if fault == nil {
+		r.Client = client
+	} else if r.Fault == nil {
+		r.Fault = fault
+	}
+}
