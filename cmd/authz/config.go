@@ -70,8 +70,8 @@ type Issuer struct {
 	Secret     Secret   `key:"secret" doc:"Shared secret of at least 32 bytes, for HS256 only: env:NAME or file:PATH."`
 	Audiences  []string `key:"audiences" doc:"The token's aud must hold one of these."`
 	Algorithms []string `key:"algorithms" doc:"Signature algorithms allowed. Default: every asymmetric one (RS256 … EdDSA), or HS256 with a secret."`
-	Roles      string   `key:"roles_claim" doc:"Where roles are: a claim's name, or a dotted path such as realm_access.roles." default:"roles"`
-	Scopes     string   `key:"scopes_claim" doc:"Where scopes are (space-separated text or a list)." default:"scope"`
+	Roles      string   `key:"roles_claim" doc:"Where roles are: a claim's name, or a dotted path such as realm_access.roles. Default: roles, or what the provider uses."`
+	Scopes     string   `key:"scopes_claim" doc:"Where scopes are (space-separated text or a list). Default: scope, or what the provider uses."`
 	Leeway     Duration `key:"leeway" doc:"Clock difference forgiven for exp, nbf and iat; at most 5m." default:"30s"`
 	MaxStale   Duration `key:"max_stale" doc:"How long the last good key set serves when the issuer fails." default:"24h"`
 	Timeout    Duration `key:"timeout" doc:"Longest fetch of keys." default:"5s"`

@@ -61,9 +61,6 @@ func serve(ctx context.Context, c *Config, stdout, stderr io.Writer) error {
 	if err := s.engine.Load(ctx); err != nil {
 		return &exitError{exitCompile, err}
 	}
-	for _, w := range s.engine.Status().Warnings {
-		log.Warn("policy", "warning", w)
-	}
 	if err := s.listen(); err != nil {
 		return err
 	}

@@ -109,10 +109,10 @@ func newIssuer(c *Issuer, insecure Insecure) (token.Issuer, error) {
 	if len(c.Algorithms) > 0 {
 		is.Algorithms = c.Algorithms
 	}
-	if c.Roles != defaultOf("roles_claim") || is.RolesClaim == "" {
+	if c.Roles != "" {
 		is.RolesClaim = c.Roles
 	}
-	if c.Scopes != defaultOf("scopes_claim") || is.ScopesClaim == "" {
+	if c.Scopes != "" {
 		is.ScopesClaim = c.Scopes
 	}
 	is.Keys.AllowHTTP = insecure.HTTPIssuers
@@ -182,7 +182,7 @@ func doorConfig(c *Config) (extauthz.Config, error) {
 		TLS:             extauthz.TLS{CertFile: c.Listen.TLS.CertFile, KeyFile: c.Listen.TLS.KeyFile, ClientCAFile: c.Listen.TLS.ClientCAFile},
 		AllowPlaintext:  c.Insecure.PlaintextTCP,
 		Linger:          cmp.Or(time.Duration(c.Shutdown.Linger), -1),
-		Grace:           time.Duration(c.Shutdown.Grace),
+		Grace:           cmp.Or(time.Duration(c.Shutdown.Grace), -1),
 	}
 	if c.Request.DescriptorSet == "" {
 		return d, nil
@@ -230,12 +230,12 @@ func (s *sidecar) sources() ops.Sources {
 		Draining: s.draining.Load,
 		Policy: func() ops.PolicyStatus {
 			p := s.engine.Status()
-			return ops.PolicyStatus{Loaded: p.Loaded, Revision: p.Revision, LoadedAt: p.LoadedAt, Reloads: p.Reloads, Failures: p.Failures, LastError: text(p.LastError)}
+			return ops.PolicyStatus{Loaded: p.Loaded, Revision: p.Revision, LoadedAt: p.LoadedAt, Reloads: uint64(p.Reloads), Failures: uint64(p.Failures), LastError: p.LastError}
 		},
 		Issuers: func() []ops.IssuerStatus {
 			list := []ops.IssuerStatus{}
 			for _, i := range s.tokens.Issuers() {
-				list = append(list, ops.IssuerStatus{Name: i.Name, Ready: i.Ready, Keys: i.Keys, Age: i.Age, Fetches: i.Fetches, Failures: i.Failures, LastError: text(i.LastError)})
+				list = append(list, ops.IssuerStatus{Name: i.Name, Ready: i.Ready, Keys: i.Keys, Age: i.Age, Fetches: i.Fetches, Failures: i.Failures, LastError: i.LastError})
 			}
 			return list
 		},
@@ -255,11 +255,3 @@ func (s *sidecar) sources() ops.Sources {
 		},
 	}
 }
-
-func text(err error) string {
-	if err == nil {
-		return ""
-	}
-	return err.Error()
-}
-

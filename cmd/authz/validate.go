@@ -99,3 +99,15 @@ func (v verdict) print(cmd *cobra.Command) {
 		fmt.Fprintf(out, "valid: %d issuer(s), policy revision %s, %d route(s)\n", len(v.Issuers), v.Revision, v.Routes)
 	}
 }
+
+// asFaults makes a fault of each error that was joined.
+func asFaults(key string, err error) faults {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var all faults
+		for _, one := range joined.Unwrap() {
+			all = append(all, asFaults(key, one)...)
+		}
+		return all
+	}
+	return faults{{Key: key, Message: err.Error()}}
+}
