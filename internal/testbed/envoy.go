@@ -61,7 +61,7 @@ func StartEnvoy(ctx context.Context, o EnvoyOptions) (*Envoy, error) {
 		return nil, fmt.Errorf("testbed: %w", err)
 	}
 	// Hot restart would have parallel Envoys share memory by their base id.
-	p, err := start("envoy", exec.Command(binary, "-c", path, //nolint:gosec // the tester's own binary
+	p, err := start("envoy", exec.Command(binary, "-c", path,
 		"--disable-hot-restart", "--concurrency", strconv.Itoa(max(1, o.Concurrency)),
 		"--admin-address-path", filepath.Join(dir, "admin"), "--file-flush-interval-msec", "20"), o.Log)
 	if err != nil {

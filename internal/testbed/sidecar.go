@@ -66,7 +66,7 @@ func StartSidecar(ctx context.Context, o SidecarOptions) (*Sidecar, error) {
 	if !o.KeepAddresses {
 		args = append(args, "--listen.socket", s.Socket, "--ops.address", "127.0.0.1:0")
 	}
-	cmd := exec.Command(binary, append(args, o.Args...)...) //nolint:gosec // the tester's own binary
+	cmd := exec.Command(binary, append(args, o.Args...)...)
 	// Our own two variables are no settings of the sidecar, which would refuse them.
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(pair string) bool {
 		return strings.HasPrefix(pair, "AUTHZ_ENVOY=") || strings.HasPrefix(pair, "AUTHZ_SIDECAR=")
