@@ -47,6 +47,7 @@ const (
 	DefaultMaxRefresh = time.Hour
 	DefaultMaxStale   = 24 * time.Hour
 	DefaultMinRefetch = 10 * time.Second
+	DefaultMaxWait    = 400 * time.Millisecond
 )
 
 // Config describes one issuer's key set. At most one of DiscoveryURL, URL and File
@@ -85,6 +86,9 @@ type Config struct {
 	// MinRefetch is the window in which unknown key ids cause at most one fetch.
 	// Default 10 s.
 	MinRefetch time.Duration
+	// MaxWait is how long one call waits for keys that are being fetched. It leaves
+	// whoever asks the time to say what follows from that. Default 400 ms.
+	MaxWait time.Duration
 }
 
 // complete fills in the defaults and reports every fault, each with its key.
@@ -97,6 +101,7 @@ func (c *Config) complete() error {
 	orDefault(&c.MaxRefresh, max(DefaultMaxRefresh, c.MinRefresh))
 	orDefault(&c.MaxStale, max(DefaultMaxStale, c.MaxRefresh))
 	orDefault(&c.MinRefetch, DefaultMinRefetch)
+	orDefault(&c.MaxWait, DefaultMaxWait)
 	if c.MaxBytes == 0 {
 		c.MaxBytes = DefaultMaxBytes
 	}
@@ -108,7 +113,7 @@ func (c *Config) complete() error {
 		value time.Duration
 	}{
 		{"timeout", c.Timeout}, {"min_refresh", c.MinRefresh}, {"max_refresh", c.MaxRefresh},
-		{"max_stale", c.MaxStale}, {"refetch_window", c.MinRefetch},
+		{"max_stale", c.MaxStale}, {"refetch_window", c.MinRefetch}, {"max_wait", c.MaxWait},
 	} {
 		if d.value < 0 {
 			fault("%s: must not be negative", d.key)

@@ -177,9 +177,13 @@ func (s *Set) wait(ctx context.Context, done <-chan struct{}) error {
 	if s.waiters.Add(1) > maxWaiters {
 		return fmt.Errorf("%w: too many wait for them", ErrUnavailable)
 	}
+	patience := time.NewTimer(s.cfg.MaxWait)
+	defer patience.Stop()
 	select {
 	case <-done:
 		return nil
+	case <-patience.C:
+		return fmt.Errorf("%w: not fetched within %s", ErrUnavailable, s.cfg.MaxWait)
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
 	}

@@ -1,0 +1,35 @@
+package jwks
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+)
+
+// A call waits for a hanging issuer no longer than MaxWait, even if its caller would.
+func TestMaxWait(t *testing.T) {
+	asked, done := make(chan struct{}, 8), make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		asked <- struct{}{}
+		<-done
+	}))
+	defer server.Close()
+	defer close(done)
+	s, err := New(Config{URL: server.URL, MaxWait: 10 * time.Millisecond}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	<-asked
+	if _, err := s.Key(context.Background(), "k", "RS256"); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("got %v, want %v", err, ErrUnavailable)
+	}
+	stop()
+	<-ended
+}
