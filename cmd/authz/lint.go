@@ -38,7 +38,7 @@ Exit codes: 0 nothing found, 1 could not run, 2 findings.`,
 			return fmt.Errorf("%s: %w", args[0], err)
 		}
 		if asJSON {
-			err = printJSON(cmd.OutOrStdout(), findings)
+			err = printJSON(cmd.OutOrStdout(), append([]lintenvoy.Finding{}, findings...)) // [], not null
 		} else {
 			err = printFindings(cmd.OutOrStdout(), args[0], findings)
 		}

@@ -67,7 +67,7 @@ func newVerifier(c *Config, log *slog.Logger) (*token.Verifier, []token.Issuer, 
 	var issuers []token.Issuer
 	var errs []error
 	for i := range c.Issuers {
-		issuer, err := newIssuer(&c.Issuers[i], c.Insecure)
+		issuer, err := newIssuer(&c.Issuers[i], c)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("issuers[%d]: %w", i, err))
 		}
@@ -85,7 +85,7 @@ func newVerifier(c *Config, log *slog.Logger) (*token.Verifier, []token.Issuer, 
 	return v, issuers, err
 }
 
-func newIssuer(c *Issuer, insecure Insecure) (token.Issuer, error) {
+func newIssuer(c *Issuer, all *Config) (token.Issuer, error) {
 	is := token.Issuer{Issuer: c.Issuer}
 	if c.Provider != "" {
 		params := map[string]string{}
@@ -104,7 +104,7 @@ func newIssuer(c *Issuer, insecure Insecure) (token.Issuer, error) {
 	is.Name = c.Name
 	is.Keys.Name = c.Name
 	is.Audiences = c.Audiences
-	is.AllowAnyAudience = insecure.AnyAudience
+	is.AllowAnyAudience = all.Insecure.AnyAudience
 	is.Leeway = time.Duration(c.Leeway)
 	if len(c.Algorithms) > 0 {
 		is.Algorithms = c.Algorithms
@@ -115,12 +115,14 @@ func newIssuer(c *Issuer, insecure Insecure) (token.Issuer, error) {
 	if c.Scopes != "" {
 		is.ScopesClaim = c.Scopes
 	}
-	is.Keys.AllowHTTP = insecure.HTTPIssuers
+	is.Keys.AllowHTTP = all.Insecure.HTTPIssuers
 	is.Keys.Timeout = time.Duration(c.Timeout)
 	is.Keys.MaxStale = time.Duration(c.MaxStale)
 	is.Keys.MinRefresh = time.Duration(c.MinRefresh)
 	is.Keys.MaxRefresh = time.Duration(c.MaxRefresh)
 	is.Keys.MinRefetch = time.Duration(c.MinRefetch)
+	// The other half is the policy's, and the answer's.
+	is.Keys.MaxWait = time.Duration(all.Listen.CheckTimeout) / 2
 	if c.CAFile != "" {
 		pool, err := certPool(c.CAFile)
 		if err != nil {

@@ -1,0 +1,67 @@
+package e2e
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"testing"
+)
+
+// A quota of three an hour: three pass with what is left, the fourth gets 429, and no
+// header of the client's resets it.
+func TestQuota(t *testing.T) {
+	_, envoy := own(t, config("e2e/testdata/policy"))
+	for i := range 3 {
+		got := send(t, envoy, request{target: "/few", headers: []string{fmt.Sprintf("X-Forwarded-For: 198.51.100.%d", i)}})
+		if got.Status != 200 {
+			t.Fatalf("request %d: got %d: %s", i+1, got.Status, got.Body)
+		}
+		if v := got.Header.Get("RateLimit-Policy"); v != `"few";q=3;w=3600` {
+			t.Errorf("RateLimit-Policy: %s", v)
+		}
+		if want := fmt.Sprintf(`^"few";r=%d;t=\d+$`, 2-i); !regexp.MustCompile(want).MatchString(got.Header.Get("RateLimit")) {
+			t.Errorf("RateLimit: %s, want %s", got.Header.Get("RateLimit"), want)
+		}
+	}
+	for i := range 3 {
+		world.app.Forget()
+		got := send(t, envoy, request{target: "/few", headers: []string{fmt.Sprintf("X-Forwarded-For: 203.0.113.%d", i), "X-Real-IP: 203.0.113.9"}})
+		wantLimited(t, got)
+		if got.Header.Get("X-After") != "allow" {
+			t.Error("the 429 lacks the decision's response_headers_to_add")
+		}
+		if len(world.app.Seen()) != 0 {
+			t.Error("the app was reached")
+		}
+	}
+}
+
+func wantLimited(t *testing.T, a answer) {
+	t.Helper()
+	wantRefused(t, a, 429)
+	seconds, err := strconv.Atoi(a.Header.Get("Retry-After"))
+	if err != nil || seconds < 1 || seconds > 3600 {
+		t.Errorf("Retry-After: %q", a.Header.Get("Retry-After"))
+	}
+}
+
+// charge: denied. Successes are free; failures use the quota up, and then the door is
+// closed for both.
+func TestQuotaOfFailures(t *testing.T) {
+	_, envoy := own(t, config("e2e/testdata/policy"))
+	login := func(good string) answer {
+		return send(t, envoy, request{method: "POST", target: "/login?good=" + good})
+	}
+	for range 5 {
+		if got := login("yes"); got.Status != 200 {
+			t.Fatalf("a success: got %d", got.Status)
+		}
+	}
+	for i := range 3 {
+		if got := login("no"); got.Status != 401 {
+			t.Fatalf("failure %d: got %d, want 401", i+1, got.Status)
+		}
+	}
+	wantLimited(t, login("no"))
+	wantLimited(t, login("yes"))
+}
