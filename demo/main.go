@@ -25,8 +25,9 @@ func main() {
 	check := flag.Bool("check", false, "take the tour, verify each answer, and end")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Stdout, *check); err != nil && !errors.Is(err, context.Canceled) {
+	err := run(ctx, os.Stdout, *check)
+	stop()
+	if err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}

@@ -61,11 +61,10 @@ func (s *Server) Serve(ctx context.Context) error {
 	if stop() {
 		return err // it failed by itself
 	}
-	<-stopped
 	if errors.Is(err, http.ErrServerClosed) {
-		return nil
+		err = nil
 	}
-	return err
+	return errors.Join(err, <-stopped)
 }
 
 // Handler serves GET /livez, /readyz and /metrics, and nothing else.
