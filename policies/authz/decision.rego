@@ -1,0 +1,121 @@
+# METADATA
+# title: Decision
+# description: |
+#   The entry point. It asks each row of the library in turn and puts their answers
+#   together; it decides nothing itself. Every row must pass; the first that does not
+#   says what the client gets. What no row can explain is refused too.
+#
+#   A team adds rules of its own in package app: `deny contains "code"`, and where it
+#   needs them `response_headers`, `request_headers`, `metadata` and `quotas`.
+package authz
+
+import data.authz.authn
+import data.authz.cors
+import data.authz.csrf
+import data.authz.headers
+import data.authz.https
+import data.authz.identity
+import data.authz.quotas
+import data.authz.rbac
+import data.authz.route
+import data.authz.settings
+
+# METADATA
+# title: The decision
+# description: Defined for every input, with every key; see the contract.
+# entrypoint: true
+decision := {
+	"allowed": true,
+	"http_status": 200,
+	"headers": _request_headers,
+	"response_headers_to_add": _response_headers,
+	"request_headers_to_remove": [],
+	"query_parameters_to_set": {},
+	"query_parameters_to_remove": [],
+	"body": null,
+	"dynamic_metadata": _metadata,
+	"reason": [],
+	"quotas": _quotas,
+	"response": settings.response,
+} if {
+	allowed
+} else := {
+	"allowed": false,
+	"http_status": refusal.status,
+	"headers": object.union(_response_headers, refusal.headers),
+	"response_headers_to_add": {},
+	"request_headers_to_remove": [],
+	"query_parameters_to_set": {},
+	"query_parameters_to_remove": [],
+	"body": object.get(refusal, "body", null),
+	"dynamic_metadata": _metadata,
+	"reason": refusal.reason,
+	"quotas": _charged,
+	"response": {},
+}
+
+# METADATA
+# description: Every row passes.
+allowed if {
+	settings.readable
+	https.pass
+	cors.pass
+	not cors.is_preflight
+	route.pass
+	authn.pass
+	csrf.pass
+	rbac.pass
+	_app_pass
+}
+
+# METADATA
+# description: What the first row that does not pass says.
+refusal := {"status": 500, "reason": {"config"}, "headers": {}} if not settings.readable
+
+else := https.refusal if https.refusal
+
+else := cors.refusal if cors.refusal
+
+else := cors.preflight if cors.preflight
+
+else := route.refusal if route.refusal
+
+else := authn.refusal if authn.refusal
+
+else := csrf.refusal if csrf.refusal
+
+else := rbac.refusal if rbac.refusal
+
+else := {"status": 403, "reason": data.app.deny, "headers": {}} if is_set(data.app.deny)
+
+else := {"status": 403, "reason": {"unexplained"}, "headers": {}}
+
+# A team's rules pass when there are none, or when none of them denies.
+_app_pass if not data.app.deny
+
+_app_pass if count(data.app.deny) == 0
+
+_response_headers := object.union(_library_headers, data.app.response_headers) if is_object(data.app.response_headers)
+
+else := _library_headers
+
+_library_headers := object.union(headers.values, cors.headers)
+
+_request_headers := object.union(identity.headers, data.app.request_headers) if is_object(data.app.request_headers)
+
+else := identity.headers
+
+_metadata := object.union({"route": route.id}, data.app.metadata) if is_object(data.app.metadata)
+
+else := {"route": route.id} if route.id
+
+else := {}
+
+_quotas := array.concat(quotas.asked, data.app.quotas) if is_array(data.app.quotas)
+
+else := quotas.asked
+
+# A redirect or an answer to a preflight is no refusal: nothing is counted.
+_charged := [] if refusal.answer == true
+
+else := _quotas
