@@ -116,7 +116,12 @@ func (d *decoder) removeQuery(v ast.Value) (err error) {
 	return nil
 }
 
+// body: null leaves the body to the sidecar, as no body does; a decision that has
+// every key needs a way to say so.
 func (d *decoder) body(v ast.Value) error {
+	if _, ok := v.(ast.Null); ok {
+		return nil
+	}
 	body, err := text(v)
 	d.result.Body = &body
 	return err
