@@ -7,26 +7,39 @@ import (
 	"time"
 )
 
-// rate is a limit as the generic cell rate algorithm counts it (ITU-T I.371; "leaky
-// bucket as a meter"), in nanoseconds.
+// rate is a limit as the generic cell rate algorithm counts it (ITU-T I.371, the
+// virtual scheduling form), in nanoseconds.
 //
-// The state of a key is one number, its theoretical arrival time (TAT): when the
-// key's debt will be paid off. A request of cost c at time now passes if
+// The state of a key is one number, its theoretical arrival time (TAT): when what
+// the key owes will be paid off. A request of cost c at time now passes if
 //
 //	max(TAT, now) + c·interval − now ≤ tolerance
 //
-// and then moves TAT there. So each unit of cost owes one interval, and at most
-// tolerance may be owed at once. Within any t nanoseconds at most
-// (tolerance + t) / interval units pass, which with tolerance = burst·interval and
-// interval ≥ window/limit is at most burst + limit·t/window.
+// and then moves TAT there. So each unit owes one interval, and at most tolerance
+// may be owed at once.
+//
+// The bound. Take the requests that passed with a time in [a, b]. The first leaves
+// TAT at a + c·interval or later, each further one moves it on by c·interval or more,
+// and the last one left it at b + tolerance or earlier. So
+//
+//	Σc ≤ (b − a + tolerance) / interval ≤ burst + limit·(b − a)/window
+//
+// because tolerance ≤ burst·interval and interval ≥ window/limit. Nothing here needs
+// the times to come in order, only that TAT never goes back: a clock that goes back
+// makes debts look larger and grants nothing. A store that starts a key from a TAT
+// which is too late grants less; one that starts it too early would break the bound.
 type rate struct {
 	interval  int64 // what a unit of cost owes: window/limit, rounded up
-	tolerance int64 // what may be owed at once: burst·interval
+	tolerance int64 // what may be owed at once: burst·interval, at most maxOwed
 }
 
-// maxOwed keeps every sum below the range of int64: a wall clock in nanoseconds is
-// below 2^62 until the year 2116.
-const maxOwed = math.MaxInt64 / 4
+// Every time is within [0, maxTime] and every debt within maxOwed (73 years), so no
+// sum below leaves the range of int64: a TAT is at most maxTime + maxOwed, and one
+// more debt is added to it.
+const (
+	maxTime = math.MaxInt64 / 2
+	maxOwed = math.MaxInt64 / 4
+)
 
 var errLimit = errors.New("not a limit")
 
@@ -34,35 +47,36 @@ func (l *Limit) rate() (rate, error) {
 	if l.Limit < 1 || l.Window < 1 || l.Burst < 1 || l.Cost < 1 {
 		return rate{}, fmt.Errorf("%w: %q: limit %d, window %s, burst %d and cost %d must be positive", errLimit, l.Name, l.Limit, l.Window, l.Burst, l.Cost)
 	}
-	interval := (int64(l.Window)-1)/l.Limit + 1
-	if l.Burst > maxOwed/interval {
-		return rate{}, fmt.Errorf("%w: %q: a burst of %d is paid off in more than a lifetime", errLimit, l.Name, l.Burst)
+	r := rate{interval: (int64(l.Window)-1)/l.Limit + 1, tolerance: maxOwed}
+	if l.Burst <= maxOwed/r.interval {
+		r.tolerance = l.Burst * r.interval
 	}
-	return rate{interval, l.Burst * interval}, nil
+	return r, nil
 }
 
 // take returns the TAT after a request of that cost, and whether the request passes.
-// A request that does not pass owes nothing: the caller keeps the old TAT. A clock
-// that went back makes the debt look larger, never smaller.
+// One that does not pass owes nothing: TAT stays.
 func (r rate) take(tat, now, cost int64) (next int64, passes bool) {
 	if cost > r.tolerance/r.interval {
-		return tat, false // and would overflow
+		return tat, false // more than the burst; and the product might overflow
 	}
-	next = max(tat, now) + cost*r.interval
-	return next, next-now <= r.tolerance
+	if next = max(tat, now) + cost*r.interval; next-now > r.tolerance {
+		return tat, false
+	}
+	return next, true
 }
 
-// state describes a key with that TAT to whoever asks at cost.
+// state describes a key with that TAT to one who asks at that cost.
 func (r rate) state(tat, now, cost int64, allowed bool) State {
-	owed := max(tat-now, 0)
+	owed := max(tat, now) - now
 	s := State{Allowed: allowed, Reset: time.Duration(owed)}
 	if free := r.tolerance - owed; free > 0 {
 		s.Remaining = free / r.interval / cost
 	}
 	if !allowed {
-		s.RetryAfter = time.Duration(math.MaxInt64) // a cost above the burst never passes
+		s.RetryAfter = Never
 		if cost <= r.tolerance/r.interval {
-			s.RetryAfter = time.Duration(owed + cost*r.interval - r.tolerance)
+			s.RetryAfter = time.Duration(max(owed+cost*r.interval-r.tolerance, 0))
 		}
 	}
 	return s

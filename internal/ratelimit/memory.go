@@ -2,9 +2,10 @@ package ratelimit
 
 import (
 	"context"
+	"encoding/binary"
 	"hash/maphash"
-	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,110 +13,138 @@ import (
 
 // MemoryConfig bounds the in-process store.
 type MemoryConfig struct {
-	// MaxKeys is how many keys are kept at once. Default 1,000,000; about 60 bytes each.
+	// MaxKeys is how many keys are kept at once, in all. Default 1,000,000; 30 to 50
+	// bytes each, and 8 more for each limit (up to eight) whose keys had to be dropped.
 	MaxKeys int
 }
 
 // Memory is the in-process store. Its memory is bounded, and the bound of a limit
 // holds all the same:
 //
-//   - A key whose debt is paid off equals one that is not there, and may be dropped.
+//   - A key that owes nothing equals one that is not there, and is dropped.
 //   - When all keys still owe, the one of a sample that owes least is dropped, and
-//     what it owed goes into a sketch: two rows of slots, each of which keeps the
-//     largest TAT that fell into it. A key that is not in the table starts from the
-//     smaller of its two slots, which is never less than what it owed.
+//     what it owed goes into a sketch from which keys start that are not there. A
+//     sketch can only say too much, so a limit can only be stricter for it.
 //
-// So a flood of new keys can't free the key that is being limited: it owes most and
-// is dropped last, and if it is, the sketch remembers. What the flood costs others is
-// that a key may start with the debt of another one, the least that was sampled: a
-// flood of many times MaxKeys within one window gets strangers refused early, never
-// late.
+// A flood of new keys can't free the key that is being limited: it owes most and is
+// dropped last, and if it is, the sketch remembers. What the flood costs others is
+// that a new key may start with the debt of another one: a flood of many times
+// MaxKeys within one window gets strangers refused early, never late. Each limit's
+// keys are folded into a sketch of their own (the first seven names; all others share
+// one), so a flood of one limit's keys is felt by that limit's newcomers only.
+//
+// Time is counted from the first call, by the monotonic clock where the caller's
+// times carry one (time.Now's do): setting the machine's clock changes nothing.
 type Memory struct {
 	seeds  [2]maphash.Seed
 	shards []shard
 	mask   uint64
 
-	evictions, refusals atomic.Uint64
-}
+	first sync.Once
+	epoch time.Time // set by first
 
-// digest stands for a limit's name and key. Its 128 bits come from two seeds that
-// nobody outside this process knows, so that nobody can make two keys collide.
-type digest [2]uint64
-
-type shard struct {
-	mu     sync.Mutex // guards all below
-	tats   map[digest]int64
-	max    int
-	sketch [2][]int64
-	_      [64]byte
+	naming sync.Mutex // guards changes of names
+	names  atomic.Pointer[[]string]
 }
 
 const (
 	defaultMaxKeys = 1_000_000
-	sampled        = 8
-	minSlots       = 1024 // of a sketch's row; else as many as its shard has keys
+	shardKeys      = 4096 // at most, so that growing one is short
+	maxShards      = 4096
+
+	families = 8 // sketches of a shard; the last one is for all names that came late
 )
 
-// NewMemory makes an empty store. It starts nothing: paid-off keys are dropped by
-// the requests that need their place.
+// digest stands for a limit's name and key: 125 bits by two seeds that nobody outside
+// this process knows, so that nobody can make two keys meet, and 3 bits that say
+// which sketch is theirs.
+type digest [2]uint64
+
+func (d digest) family() int { return int(d[1] % families) }
+
+// NewMemory makes an empty store. It starts nothing: what is past is dropped by the
+// requests that come after.
 func NewMemory(cfg MemoryConfig) *Memory {
 	if cfg.MaxKeys <= 0 {
 		cfg.MaxKeys = defaultMaxKeys
 	}
 	n := 1
-	for n < 8*runtime.GOMAXPROCS(0) && cfg.MaxKeys/(2*n) >= 64 {
+	for n < maxShards && cfg.MaxKeys > n*shardKeys {
 		n *= 2
 	}
 	m := &Memory{seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, shards: make([]shard, n), mask: uint64(n - 1)}
 	for i := range m.shards {
-		s := &m.shards[i]
-		s.tats = map[digest]int64{}
-		s.max = max(cfg.MaxKeys/n, 1)
+		m.shards[i].max = max(cfg.MaxKeys/n, 1)
 	}
+	m.names.Store(new([]string))
 	return m
 }
 
 // Stats describes the store.
 type Stats struct {
-	Keys                int
-	Evictions, Refusals uint64
+	Keys      int    // in the table; a few of them may owe nothing any more
+	Evictions uint64 // keys that still owed and were folded together
+	Refusals  uint64 // calls that were refused
 }
 
-// Stats counts the keys.
+// Stats adds up the shards, one after the other.
 func (m *Memory) Stats() Stats {
-	st := Stats{Evictions: m.evictions.Load(), Refusals: m.refusals.Load()}
+	var st Stats
 	for i := range m.shards {
 		s := &m.shards[i]
 		s.mu.Lock()
-		st.Keys += len(s.tats)
+		st.Keys += s.count
+		st.Evictions += s.evictions
+		st.Refusals += s.refusals
 		s.mu.Unlock()
 	}
 	return st
 }
 
-// key encodes name and elements so that no two lists meet: each part with its length
-// before it.
-func (m *Memory) key(l *Limit) digest {
-	var d digest
-	for i := range d {
-		var h maphash.Hash
-		h.SetSeed(m.seeds[i])
-		writePart(&h, l.Name)
-		for _, part := range l.Key {
-			writePart(&h, part)
-		}
-		d[i] = h.Sum64()
+// digest encodes name and elements so that no two lists meet (each part has its
+// length before it) and hashes that.
+func (m *Memory) digest(l *Limit) digest {
+	var space [256]byte
+	text := appendPart(space[:0], l.Name)
+	for _, part := range l.Key {
+		text = appendPart(text, part)
 	}
+	d := digest{maphash.Bytes(m.seeds[0], text), maphash.Bytes(m.seeds[1], text)}
+	d[1] = d[1]&^(families-1) | m.family(l.Name)
 	return d
 }
 
-func writePart(h *maphash.Hash, part string) {
-	n := uint64(len(part))
-	for range 8 {
-		_ = h.WriteByte(byte(n))
-		n >>= 8
+func appendPart(text []byte, part string) []byte {
+	return append(binary.AppendUvarint(text, uint64(len(part))), part...)
+}
+
+// family is the sketch of a limit's keys. It never changes for a name.
+func (m *Memory) family(name string) uint64 {
+	if i := slices.Index(*m.names.Load(), name); i >= 0 {
+		return uint64(i)
 	}
-	_, _ = h.WriteString(part)
+	if len(*m.names.Load()) == families {
+		return families - 1
+	}
+	m.naming.Lock()
+	defer m.naming.Unlock()
+	names := *m.names.Load()
+	if i := slices.Index(names, name); i >= 0 {
+		return uint64(i)
+	}
+	if len(names) == families {
+		return families - 1
+	}
+	names = append(slices.Clone(names), strings.Clone(name))
+	m.names.Store(&names)
+	return uint64(len(names) - 1)
+}
+
+// time is at in nanoseconds since a day before the first call: the requests that
+// were under way with the first one may be a little older than it.
+func (m *Memory) time(at time.Time) int64 {
+	m.first.Do(func() { m.epoch = at.Add(-24 * time.Hour) })
+	return min(max(int64(at.Sub(m.epoch)), 0), maxTime)
 }
 
 // held is one ask while its shard is locked.
@@ -126,18 +155,21 @@ type held struct {
 	same int // the earlier ask of the same key, or -1
 }
 
+// usual is how many asks a call takes without an allocation for them.
+const usual = 8
+
 // Take answers the asks at that time and, if all pass, charges those that don't peek.
-// The error is for asks that make no sense; nothing is charged then.
+// The error is for asks that make no sense; nothing is charged then. It waits for
+// nothing but locks held for microseconds, so it does not need its context.
 func (m *Memory) Take(_ context.Context, at time.Time, asks []Ask) (Verdict, error) {
-	now := at.UnixNano()
-	var space [8]held
+	var space [usual]held
 	all := space[:0]
 	for i := range asks {
 		r, err := asks[i].rate()
 		if err != nil {
 			return Verdict{Refused: -1}, err
 		}
-		h := held{key: m.key(&asks[i].Limit), rate: r, same: -1}
+		h := held{key: m.digest(&asks[i].Limit), rate: r, same: -1}
 		for j := range all {
 			if all[j].key == h.key {
 				h.same = j
@@ -145,122 +177,84 @@ func (m *Memory) Take(_ context.Context, at time.Time, asks []Ask) (Verdict, err
 		}
 		all = append(all, h)
 	}
-	unlock := m.lock(all)
-	defer unlock()
+	if len(all) == 0 {
+		return Verdict{Allowed: true, Refused: -1}, nil
+	}
+	var order [usual]int
+	locked := m.lock(all, order[:0])
+	defer m.unlock(locked)
+	return m.settle(m.time(at), all, asks), nil
+}
 
+// settle judges and charges the asks, whose shards are locked.
+func (m *Memory) settle(now int64, all []held, asks []Ask) Verdict {
 	v := Verdict{Allowed: true, States: make([]State, len(asks)), Refused: -1}
 	for i := range all {
 		h := &all[i]
-		before := int64(0)
 		if h.same >= 0 {
-			before = all[h.same].tat
+			h.tat = all[h.same].tat
 		} else {
-			before = m.shard(h.key).load(h.key, now, h.rate.tolerance)
+			s := m.shard(h.key)
+			s.latest = max(s.latest, now)
+			h.tat = s.load(h.key)
 		}
-		next, passes := h.rate.take(before, now, asks[i].Cost)
-		h.tat = before
-		if passes && !asks[i].Peek {
+		next, passes := h.rate.take(h.tat, now, asks[i].Cost)
+		if !passes {
+			v.States[i] = h.rate.state(h.tat, now, asks[i].Cost, false)
+			if v.Allowed || v.States[i].RetryAfter > v.States[v.Refused].RetryAfter {
+				v.Allowed, v.Refused = false, i
+			}
+			continue
+		}
+		if !asks[i].Peek {
 			h.tat = next
 		}
-		if !passes && (v.Refused < 0 || h.rate.state(before, now, asks[i].Cost, false).RetryAfter > v.States[v.Refused].RetryAfter) {
-			v.Refused = i
-		}
-		v.Allowed = v.Allowed && passes
-		v.States[i] = h.rate.state(h.tat, now, asks[i].Cost, passes)
+		v.States[i] = h.rate.state(h.tat, now, asks[i].Cost, true)
 	}
 	if !v.Allowed {
-		m.refusals.Add(1)
-		m.describe(&v, all, asks, now)
-		return v, nil
+		m.shard(all[v.Refused].key).refusals++
+		m.describe(&v, now, all, asks)
+		return v
 	}
 	for i := range all {
 		if !asks[i].Peek {
-			m.store(&all[i], now)
+			m.shard(all[i].key).store(all[i].key, all[i].tat)
 		}
 	}
-	return v, nil
+	return v
 }
 
-// describe tells the state of asks of which one was refused: nothing was charged.
-func (m *Memory) describe(v *Verdict, all []held, asks []Ask, now int64) {
+// describe tells the states of the asks of a call that was refused: none is charged.
+// RetryAfter stays with the ask that met its limit after the ones before it.
+func (m *Memory) describe(v *Verdict, now int64, all []held, asks []Ask) {
 	for i := range all {
-		h := &all[i]
-		tat := m.shard(h.key).load(h.key, now, h.rate.tolerance)
-		v.States[i] = h.rate.state(tat, now, asks[i].Cost, v.States[i].Allowed)
+		h, s := &all[i], &v.States[i]
+		wait := s.RetryAfter
+		*s = h.rate.state(m.shard(h.key).load(h.key), now, asks[i].Cost, s.Allowed)
+		s.RetryAfter = wait
 	}
 }
 
-func (m *Memory) shard(d digest) *shard { return &m.shards[d[0]&m.mask] }
+func (m *Memory) index(d digest) int { return int(d[0] & m.mask) }
 
-// lock locks the shards of all keys, always in the same order.
-func (m *Memory) lock(all []held) (unlock func()) {
-	var space [8]uint64
-	order := space[:0]
+func (m *Memory) shard(d digest) *shard { return &m.shards[m.index(d)] }
+
+// lock locks the shards of all keys, always in the same order, so that no two calls
+// wait for each other.
+func (m *Memory) lock(all []held, order []int) []int {
 	for i := range all {
-		order = append(order, all[i].key[0]&m.mask)
+		order = append(order, m.index(all[i].key))
 	}
 	slices.Sort(order)
 	order = slices.Compact(order)
 	for _, i := range order {
 		m.shards[i].mu.Lock()
 	}
-	return func() {
-		for _, i := range order {
-			m.shards[i].mu.Unlock()
-		}
-	}
+	return order
 }
 
-// load is the TAT of a key, known or folded into the sketch. What is found in the
-// sketch may be another key's, so it never counts for more than a full debt here.
-func (s *shard) load(d digest, now, tolerance int64) int64 {
-	if tat, found := s.tats[d]; found {
-		return tat
+func (m *Memory) unlock(order []int) {
+	for _, i := range order {
+		m.shards[i].mu.Unlock()
 	}
-	if s.sketch[0] == nil {
-		return 0
-	}
-	folded := min(s.sketch[0][s.slot(d[0])], s.sketch[1][s.slot(d[1])])
-	return min(folded, now+tolerance)
-}
-
-func (s *shard) slot(half uint64) uint64 { return (half >> 32) % uint64(len(s.sketch[0])) }
-
-func (m *Memory) store(h *held, now int64) {
-	s := m.shard(h.key)
-	if _, found := s.tats[h.key]; !found && len(s.tats) >= s.max {
-		s.makeRoom(now, &m.evictions)
-	}
-	s.tats[h.key] = h.tat
-}
-
-// makeRoom drops at least one key: those of a sample that owe nothing, else the one
-// that owes least.
-func (s *shard) makeRoom(now int64, evictions *atomic.Uint64) {
-	least, seen, freed := digest{}, 0, 0
-	leastTAT := int64(0)
-	for d, tat := range s.tats { // begins at a random key
-		if tat <= now {
-			delete(s.tats, d)
-			freed++
-		} else if seen == 0 || tat < leastTAT {
-			least, leastTAT = d, tat
-		}
-		if seen++; seen >= sampled {
-			break
-		}
-	}
-	if freed > 0 {
-		return
-	}
-	if s.sketch[0] == nil {
-		slots := max(s.max, minSlots)
-		s.sketch = [2][]int64{make([]int64, slots), make([]int64, slots)}
-	}
-	for row, half := range least {
-		at := &s.sketch[row][s.slot(half)]
-		*at = max(*at, leastTAT)
-	}
-	delete(s.tats, least)
-	evictions.Add(1)
 }

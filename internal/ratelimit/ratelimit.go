@@ -1,18 +1,23 @@
-// Package ratelimit answers one question: may these requests still pass under these
+// Package ratelimit answers one question: may this request still pass under these
 // limits? If so it charges them, all together or none.
 //
-// The arithmetic (gcra.go) is pure and the same for every store. A store keeps one
-// number a key. The guarantee, whatever the store forgets or folds together: in any
-// interval of length t at most burst + limit·t/window units of a key pass.
+// The guarantee: in any interval of length t at most burst + limit·t/window units of
+// a key pass, whatever the store drops or folds together to stay within its memory.
+// The arithmetic (gcra.go) is pure and the same for every store; a store keeps one
+// number a key. A key is the limit's name and the elements of its key, and nothing
+// else: when a policy changes a limit's numbers, what its keys owe stays owed, and
+// two limits that shall be counted apart need two names.
 //
 // It knows nothing of HTTP, of policies or of who is asking; time is an argument.
 package ratelimit
 
 import (
+	"math"
 	"time"
 )
 
 // Limit is a limit and the key that it is kept for. Name is a part of the key.
+// Limit, Burst, Cost and Window must be positive.
 type Limit struct {
 	Name               string
 	Key                []string
@@ -34,7 +39,10 @@ type State struct {
 	RetryAfter time.Duration // until this request would pass; 0 where it passed
 }
 
-// Verdict answers several asks at once.
+// Never is the RetryAfter of a cost above the burst: it passes at no time.
+const Never = time.Duration(math.MaxInt64)
+
+// Verdict answers several asks at once. The zero value refuses.
 type Verdict struct {
 	Allowed bool
 	States  []State // one an ask, in order

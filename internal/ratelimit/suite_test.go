@@ -1,10 +1,13 @@
 package ratelimit
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -28,6 +31,8 @@ func suite(t *testing.T, fresh func() store) {
 		"the clock goes back":                 clockBack,
 		"a cost above the burst never passes": costAboveBurst,
 		"extremes":                            extremes,
+		"the longest wait is told":            longestWait,
+		"debts outlive a change of the limit": changedLimit,
 		"what is no limit":                    noLimit,
 		"many at once":                        manyAtOnce,
 	} {
@@ -70,35 +75,58 @@ func burstThenRate(t *testing.T, s store) {
 	}
 }
 
-// boundHolds sends random traffic and looks at every interval of the log.
+// boundHolds sends random traffic, a part of it late and among other keys, and looks
+// at every interval of the log.
 func boundHolds(t *testing.T, s store) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for round := range 200 {
-		l := Limit{Name: fmt.Sprint(round), Limit: 1 + random.Int64N(50), Burst: 1 + random.Int64N(20), Window: time.Duration(1 + random.Int64N(int64(time.Minute)))}
-		type passed struct{ at, cost int64 }
-		var log []passed
-		now := start
-		for range 300 {
+		l := Limit{
+			Name: fmt.Sprint("bound", round%10), Key: []string{fmt.Sprint(round)},
+			Limit: 1 + random.Int64N(50), Burst: 1 + random.Int64N(20), Window: time.Duration(1 + random.Int64N(int64(time.Minute))),
+		}
+		if round%3 == 0 {
+			l.Window = time.Duration(1 + random.Int64N(100)) // where rounding shows
+		}
+		var log passages
+		now := start.Add(time.Duration(round) * time.Hour)
+		for i := range 300 {
 			if random.IntN(3) > 0 {
 				now = now.Add(time.Duration(random.Int64N(int64(l.Window)/l.Limit + 1)))
 			}
+			at := now
+			if random.IntN(5) == 0 {
+				at = at.Add(-time.Duration(random.Int64N(int64(20 * time.Second))))
+			}
+			other := l
+			other.Cost, other.Key = 1, []string{"other", fmt.Sprint(random.IntN(1000))}
+			take(t, s, now, Ask{Limit: other})
 			l.Cost = 1 + random.Int64N(3)
-			if take(t, s, now, Ask{Limit: l}).Allowed {
-				log = append(log, passed{now.UnixNano(), l.Cost})
+			if take(t, s, at, Ask{Limit: l}).Allowed {
+				log = append(log, passage{at.UnixNano(), l.Cost})
+			}
+			if i == 0 && l.Cost <= l.Burst && len(log) == 0 && round == 0 {
+				t.Error("the very first request of all is refused")
 			}
 		}
-		for i := range log {
-			sum := int64(0)
-			for _, p := range log[i:] {
-				sum += p.cost
-				// sum <= burst + limit·t/window, without a division that rounds.
-				if length := p.at - log[i].at; float64(sum) > float64(l.Burst)+float64(l.Limit)*float64(length)/float64(l.Window)+1e-6 {
-					t.Fatalf("round %d: %d units in %s with %+v", round, sum, time.Duration(length), l)
-				}
+		log.check(t, l)
+	}
+}
+
+type passage struct{ at, cost int64 }
+
+type passages []passage
+
+// check holds burst + limit·t/window against the log, between any two times in it.
+func (log passages) check(t *testing.T, l Limit) {
+	t.Helper()
+	slices.SortFunc(log, func(a, b passage) int { return cmp.Compare(a.at, b.at) })
+	for i := range log {
+		sum := int64(0)
+		for _, p := range log[i:] {
+			sum += p.cost
+			if length := p.at - log[i].at; (sum-l.Burst)*int64(l.Window) > l.Limit*length {
+				t.Fatalf("%d units in %s with %+v", sum, time.Duration(length), l)
 			}
-		}
-		if len(log) == 0 && l.Burst >= 3 {
-			t.Fatalf("round %d: nothing passed", round)
 		}
 	}
 }
@@ -108,8 +136,12 @@ func allOrNone(t *testing.T, s store) {
 	take(t, s, start, Ask{Limit: wide}, Ask{Limit: narrow})
 	for range 5 {
 		v := take(t, s, start, Ask{Limit: wide}, Ask{Limit: narrow})
-		if v.Allowed || v.Refused != 1 || !v.States[0].Allowed || v.States[0].Remaining != 99 {
-			t.Fatalf("got %+v: a refused call consumed", v)
+		want := Verdict{Refused: 1, States: []State{
+			{Allowed: true, Remaining: 99, Reset: 36 * time.Second},
+			{Reset: time.Hour, RetryAfter: time.Hour},
+		}}
+		if !reflect.DeepEqual(v, want) {
+			t.Fatalf("got %+v, want %+v: a refused call consumed", v, want)
 		}
 	}
 	if v := take(t, s, start, Ask{Limit: wide}); v.States[0].Remaining != 98 {
@@ -122,8 +154,12 @@ func sameKeyTwice(t *testing.T, s store) {
 	if v := take(t, s, start, Ask{Limit: l}, Ask{Limit: l}); !v.Allowed || v.States[1].Remaining != 1 {
 		t.Fatalf("two of three: %+v", v)
 	}
-	if v := take(t, s, start, Ask{Limit: l}, Ask{Limit: l}); v.Allowed {
-		t.Fatalf("two of one pass: %+v", v)
+	want := Verdict{Refused: 1, States: []State{
+		{Allowed: true, Remaining: 1, Reset: 40 * time.Minute},
+		{Remaining: 1, Reset: 40 * time.Minute, RetryAfter: 20 * time.Minute},
+	}}
+	if v := take(t, s, start, Ask{Limit: l}, Ask{Limit: l}); !reflect.DeepEqual(v, want) {
+		t.Fatalf("two of one: got %+v, want %+v", v, want)
 	}
 	if v := take(t, s, start, Ask{Limit: l}); !v.Allowed || v.States[0].Remaining != 0 {
 		t.Errorf("the last one: %+v", v)
@@ -178,8 +214,9 @@ func costAboveBurst(t *testing.T, s store) {
 	l := limit("a", 3, time.Second)
 	l.Cost = 4
 	for _, at := range []time.Time{start, start.Add(1000 * time.Hour)} {
-		if v := take(t, s, at, Ask{Limit: l}); v.Allowed || v.States[0].RetryAfter <= 0 {
-			t.Errorf("got %+v", v)
+		want := Verdict{Refused: 0, States: []State{{RetryAfter: Never}}}
+		if got := take(t, s, at, Ask{Limit: l}); !reflect.DeepEqual(got, want) {
+			t.Errorf("got %+v, want %+v", got, want)
 		}
 	}
 	l.Cost = 3
@@ -195,6 +232,8 @@ func extremes(t *testing.T, s store) {
 		{Name: "rounded", Limit: huge, Burst: 1, Cost: 1, Window: time.Millisecond},
 		{Name: "slow", Limit: 1, Burst: 1, Cost: 1, Window: 31 * 24 * time.Hour},
 		{Name: "deep", Limit: 1, Burst: 800, Cost: 800, Window: 31 * 24 * time.Hour},
+		{Name: "cut to a lifetime", Limit: 1, Burst: math.MaxInt64, Cost: 860, Window: 31 * 24 * time.Hour},
+		{Name: "century", Limit: 1, Burst: 1, Cost: 1, Window: 50 * 365 * 24 * time.Hour},
 	} {
 		if v := take(t, s, start, Ask{Limit: l}); !v.Allowed {
 			t.Errorf("%s: the first is refused: %+v", l.Name, v)
@@ -205,12 +244,32 @@ func extremes(t *testing.T, s store) {
 	}
 }
 
+func longestWait(t *testing.T, s store) {
+	a, b, c := limit("a", 1, time.Minute), limit("b", 1, time.Hour), limit("c", 1, time.Second)
+	asks := []Ask{{Limit: a}, {Limit: b}, {Limit: c}}
+	take(t, s, start, asks...)
+	if v := take(t, s, start, asks...); v.Allowed || v.Refused != 1 {
+		t.Errorf("got %+v, want the second", v)
+	}
+}
+
+// A policy that changes a limit's numbers forgives nothing by that.
+func changedLimit(t *testing.T, s store) {
+	l := limit("a", 2, time.Hour)
+	take(t, s, start, Ask{Limit: l})
+	take(t, s, start, Ask{Limit: l})
+	faster := limit("a", 60, time.Hour)
+	if v := take(t, s, start, Ask{Limit: faster}); v.Allowed || v.States[0].RetryAfter != time.Minute {
+		t.Errorf("got %+v", v)
+	}
+}
+
 func noLimit(t *testing.T, s store) {
 	good := limit("good", 1, time.Hour)
 	for _, l := range []Limit{
 		{Name: "a", Burst: 1, Cost: 1, Window: 1}, {Name: "a", Limit: 1, Cost: 1, Window: 1}, {Name: "a", Limit: 1, Burst: 1, Window: 1},
 		{Name: "a", Limit: 1, Burst: 1, Cost: 1}, {Name: "a", Limit: -1, Burst: 1, Cost: 1, Window: 1}, {Name: "a", Limit: 1, Burst: 1, Cost: -1, Window: 1},
-		{Name: "a", Limit: 1, Burst: 1 << 40, Cost: 1, Window: 31 * 24 * time.Hour},
+		{},
 	} {
 		if v, err := s.Take(context.Background(), start, []Ask{{Limit: good}, {Limit: l}}); err == nil || v.Allowed {
 			t.Errorf("%+v: got %+v, %v", l, v, err)
@@ -218,6 +277,10 @@ func noLimit(t *testing.T, s store) {
 	}
 	if v := take(t, s, start, Ask{Limit: good}); !v.Allowed {
 		t.Error("a call that made no sense consumed")
+	}
+	want := Verdict{Allowed: true, Refused: -1}
+	if got := take(t, s, start); !reflect.DeepEqual(got, want) {
+		t.Errorf("no asks: got %+v, want %+v", got, want)
 	}
 }
 
@@ -230,7 +293,7 @@ func manyAtOnce(t *testing.T, s store) {
 			for range 200 {
 				asks := []Ask{{Limit: a}, {Limit: b}}
 				if i%2 == 0 {
-					asks[0], asks[1] = asks[1], asks[0]
+					slices.Reverse(asks)
 				}
 				if v, err := s.Take(context.Background(), start, asks); err == nil && v.Allowed {
 					passed.Add(1)
