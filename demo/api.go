@@ -21,6 +21,13 @@ type order struct {
 	Owner string `json:"owner"`
 }
 
+// listing is the orders, and the headers by which the app knows who asked.
+type listing struct {
+	UserID string  `json:"x-user-id"`
+	Roles  string  `json:"x-user-roles"`
+	Orders []order `json:"orders"`
+}
+
 var orders = []order{
 	{"0b0e7b9a-6a5d-4b0e-9d5c-0f6c1b2a3d4e", "pen", "carol"},
 	{"5f3c9a52-7f2e-4a53-8a65-2f1f7f0e9b11", "paper", "dave"},
@@ -30,11 +37,11 @@ func startAPI() (*api, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { answer(w, map[string]any{"status": "ok"}) })
 	mux.HandleFunc("GET /orders", func(w http.ResponseWriter, r *http.Request) {
-		// Echoing what was received shows the tour what the sidecar passed on.
-		answer(w, map[string]any{"orders": orders, "caller": r.Header.Get("X-User-Id"), "roles": r.Header.Get("X-User-Roles")})
+		// Echoing the headers shows the tour what the sidecar told the app.
+		answer(w, listing{r.Header.Get("X-User-Id"), r.Header.Get("X-User-Roles"), orders})
 	})
 	mux.HandleFunc("GET /admin/orders", func(w http.ResponseWriter, r *http.Request) {
-		answer(w, map[string]any{"orders": orders, "caller": r.Header.Get("X-User-Id")})
+		answer(w, listing{r.Header.Get("X-User-Id"), r.Header.Get("X-User-Roles"), orders})
 	})
 	mux.HandleFunc("POST /login", func(w http.ResponseWriter, _ *http.Request) { answer(w, map[string]any{"welcome": true}) })
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
