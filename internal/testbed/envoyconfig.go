@@ -91,12 +91,22 @@ func envoyConfig(o EnvoyOptions) ([]byte, error) {
 	if o.FailureModeAllow {
 		edits = append(edits, Edit{ExtAuthz + ".failure_mode_allow", true})
 	}
-	for _, e := range append(edits, o.Edits...) {
+	if config, err = Apply(config, append(edits, o.Edits...)...); err != nil {
+		return nil, err
+	}
+	return yaml.Marshal(config)
+}
+
+// Apply makes the edits, in order, in a tree of plain maps, lists and scalars. It
+// changes the tree that it is given.
+func Apply(config any, edits ...Edit) (any, error) {
+	for _, e := range edits {
+		var err error
 		if config, err = edit(config, strings.Split(e.Path, "."), e.Value); err != nil {
 			return nil, fmt.Errorf("testbed: editing %s: %w", e.Path, err)
 		}
 	}
-	return yaml.Marshal(config)
+	return config, nil
 }
 
 // address is a Unix socket (a path with a slash) or host:port, as Envoy writes it.
