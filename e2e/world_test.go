@@ -11,6 +11,7 @@ package e2e
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -31,7 +32,14 @@ var world struct {
 
 const hmacSecret = "an e2e secret of more than thirty-two bytes"
 
-func TestMain(m *testing.M) { os.Exit(runAll(m)) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if testing.Short() {
+		fmt.Println("e2e: left out by -short")
+		return
+	}
+	os.Exit(runAll(m))
+}
 
 func runAll(m *testing.M) int {
 	ctx := context.Background()
