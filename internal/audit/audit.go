@@ -6,36 +6,41 @@
 // gap in the log, not a slow API.
 //
 // Tokens, cookies, bodies and query values never get here. What a peer chose (path,
-// host, subject) is bounded, escaped by the JSON encoder, and masked where it looks
-// like a token.
+// host, subject) is bounded before it waits in the ring, and escaped and masked, where
+// it looks like a token, before it is written: one decision is one line.
 package audit
 
 import (
-	"bufio"
 	"context"
 	"io"
 	"log/slog"
 	"sync/atomic"
+	"time"
 )
 
 // Log is the decision log. Its methods may be called from any goroutine, Run from one.
 type Log struct {
 	ring chan Record
-	sink *sink // owned by Run
+	// Owned by Run.
+	out      output
+	handler  slog.Handler
+	reported uint64    // dropped records that the log has told of
+	latest   time.Time // of the records written
 
 	written, dropped, errors atomic.Uint64
 }
 
 // New makes a log that writes to w and lets size records wait. It starts nothing.
 func New(w io.Writer, size int) *Log {
-	l := &Log{ring: make(chan Record, size)}
-	l.sink = &sink{w: w, errors: &l.errors}
-	l.sink.buffer = bufio.NewWriterSize(l.sink, 64<<10)
+	l := &Log{ring: make(chan Record, max(size, 1))}
+	l.out = output{w: w, failed: func() { l.errors.Add(1) }}
+	l.handler = slog.NewJSONHandler(&l.out, nil)
 	return l
 }
 
 // Record takes a record, or drops and counts it. It never waits.
 func (l *Log) Record(r Record) {
+	r.bound()
 	select {
 	case l.ring <- r:
 	default:
@@ -55,51 +60,40 @@ func (l *Log) Errors() uint64 { return l.errors.Load() }
 // Run writes until ctx ends, and then what still waits. It flushes whenever it has
 // caught up, so that a quiet log is a current one.
 func (l *Log) Run(ctx context.Context) error {
-	handler := slog.NewJSONHandler(l.sink.buffer, nil)
-	var reported uint64
-	write := func(r Record) {
-		_ = handler.Handle(context.Background(), r.line()) // the sink counts errors
-		l.written.Add(1)
-		if dropped := l.dropped.Load(); dropped > reported {
-			_ = handler.Handle(context.Background(), gap(r.Time, dropped-reported))
-			reported = dropped
-		}
-	}
-	for {
+	for ended := false; ; {
 		select {
 		case r := <-l.ring:
-			write(r)
+			l.write(&r)
+			continue
 		default:
-			l.sink.buffer.Flush()
-			select {
-			case r := <-l.ring:
-				write(r)
-			case <-ctx.Done():
-				for {
-					select {
-					case r := <-l.ring:
-						write(r)
-					default:
-						l.sink.buffer.Flush()
-						return nil
-					}
-				}
-			}
+		}
+		l.flush()
+		if ended {
+			return nil
+		}
+		select {
+		case r := <-l.ring:
+			l.write(&r)
+		case <-ctx.Done():
+			ended = true
 		}
 	}
 }
 
-// sink counts failed writes and hides them from bufio, which would never write
-// again after the first: a full disk must not silence the log for good.
-type sink struct {
-	w      io.Writer
-	buffer *bufio.Writer
-	errors *atomic.Uint64
+func (l *Log) write(r *Record) {
+	l.latest = r.Time
+	_ = l.handler.Handle(context.Background(), r.line()) // the output counts errors
+	l.written.Add(1)
+	if l.out.full() {
+		l.flush()
+	}
 }
 
-func (s *sink) Write(p []byte) (int, error) {
-	if _, err := s.w.Write(p); err != nil {
-		s.errors.Add(1)
+// flush tells what is missing, once for all since the last time, and writes.
+func (l *Log) flush() {
+	if dropped := l.dropped.Load(); dropped > l.reported {
+		_ = l.handler.Handle(context.Background(), gap(l.latest, dropped-l.reported))
+		l.reported = dropped
 	}
-	return len(p), nil
+	l.out.flush()
 }

@@ -2,10 +2,8 @@ package audit
 
 import (
 	"log/slog"
-	"regexp"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // Record is one decision. Its JSON names are those of OPA's decision log where it
@@ -38,8 +36,29 @@ type Record struct {
 	Durations struct{ Token, Policy, Quota, Total time.Duration }
 }
 
-// maxText bounds each string in the log, in bytes.
-const maxText = 256
+// bound shortens what is long: thousands of records may wait while the writer is
+// slow, each with texts that a peer made as long as its request could be.
+func (r *Record) bound() {
+	for _, s := range [...]*string{
+		&r.RequestID, &r.RequestedBy, &r.Method, &r.Host, &r.Route,
+		&r.TokenStatus, &r.TokenError, &r.TokenVia, &r.Issuer, &r.Subject, &r.Quota,
+	} {
+		*s = shortened(*s, 2*maxText)
+	}
+	r.HTTPPath = shortenedTarget(r.HTTPPath)
+	r.Error = shortened(r.Error, 2*maxError)
+	long := len(r.Reasons) > maxReasons
+	for _, reason := range r.Reasons {
+		long = long || len(reason) > 2*maxText
+	}
+	if long { // the list is the caller's: shorten a copy
+		reasons := make([]string, min(len(r.Reasons), maxReasons))
+		for i := range reasons {
+			reasons[i] = shortened(r.Reasons[i], 2*maxText)
+		}
+		r.Reasons = reasons
+	}
+}
 
 func (r *Record) line() slog.Record {
 	line := slog.NewRecord(r.Time, slog.LevelInfo, "decision", 0)
@@ -81,7 +100,7 @@ func (r *Record) line() slog.Record {
 		}
 	}
 	if r.Error != "" {
-		line.AddAttrs(slog.String("error", bounded(mask(r.Error), 4*maxText)))
+		line.AddAttrs(slog.String("error", bounded(plain(mask(r.Error)), maxError)))
 	}
 	d := r.Durations
 	line.AddAttrs(slog.Group("metrics",
@@ -98,44 +117,4 @@ func gap(at time.Time, dropped uint64) slog.Record {
 	line := slog.NewRecord(at, slog.LevelWarn, "decisions not logged: the log could not keep up", 0)
 	line.AddAttrs(slog.Uint64("dropped", dropped))
 	return line
-}
-
-// queryNames keeps the names of query parameters; values may be secrets.
-func queryNames(query string) string {
-	if query == "" {
-		return ""
-	}
-	if len(query) > 4*maxText {
-		query = query[:4*maxText]
-	}
-	var names []string
-	for parameter := range strings.SplitSeq(query, "&") {
-		name, _, _ := strings.Cut(parameter, "=")
-		names = append(names, name)
-	}
-	return strings.Join(names, "&")
-}
-
-func clean(s string) string { return bounded(mask(s), maxText) }
-
-// bounded cuts s to at most max bytes, between characters.
-func bounded(s string, max int) string {
-	if len(s) <= max {
-		return s
-	}
-	for max > 0 && !utf8.RuneStart(s[max]) {
-		max--
-	}
-	return s[:max] + "…"
-}
-
-// A JWT begins with the base64url of `{"`. Both a whole one and one that the bound
-// would cut are masked.
-var jwt = regexp.MustCompile(`eyJ[A-Za-z0-9_=-]{8,}(\.[A-Za-z0-9_=-]*)*`)
-
-func mask(s string) string {
-	if !strings.Contains(s, "eyJ") {
-		return s
-	}
-	return jwt.ReplaceAllLiteralString(s, "***")
 }
