@@ -71,7 +71,7 @@ func readConfig(path string, environ []string, flags map[string]string) (*Config
 }
 
 func (r *reader) file(path string, v reflect.Value) {
-	f, err := os.Open(path)
+	f, err := os.Open(path) //nolint:gosec // the path is the operator's own
 	if err != nil {
 		r.fault("", 0, "opening the configuration: %v", err)
 		return

@@ -158,7 +158,7 @@ func openAudit(output string, stdout, stderr io.Writer) (io.WriteCloser, error) 
 	case "none":
 		return nopCloser{io.Discard}, nil
 	}
-	f, err := os.OpenFile(output, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
+	f, err := os.OpenFile(output, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening the decision log: %w", err)
 	}

@@ -43,7 +43,7 @@ type sidecar struct {
 func newSidecar(c *Config, decisions io.Writer, log *slog.Logger) (*sidecar, error) {
 	s := &sidecar{config: c, log: log, metrics: ops.NewMetrics()}
 	var errs [3]error
-	s.tokens, _, errs[0] = newVerifier(c, log)
+	s.tokens, errs[0] = newVerifier(c, log)
 	s.engine, errs[1] = newEngine(c, log)
 	s.quotas = ratelimit.NewMemory(ratelimit.MemoryConfig{MaxKeys: c.Quotas.MaxKeys})
 	s.audit = audit.New(decisions, c.Audit.Buffer)
@@ -63,7 +63,7 @@ func newSidecar(c *Config, decisions io.Writer, log *slog.Logger) (*sidecar, err
 	return s, errs[2]
 }
 
-func newVerifier(c *Config, log *slog.Logger) (*token.Verifier, []token.Issuer, error) {
+func newVerifier(c *Config, log *slog.Logger) (*token.Verifier, error) {
 	var issuers []token.Issuer
 	var errs []error
 	for i := range c.Issuers {
@@ -74,15 +74,14 @@ func newVerifier(c *Config, log *slog.Logger) (*token.Verifier, []token.Issuer, 
 		issuers = append(issuers, issuer)
 	}
 	if len(errs) > 0 {
-		return nil, nil, errors.Join(errs...)
+		return nil, errors.Join(errs...)
 	}
-	v, err := token.New(token.Config{
+	return token.New(token.Config{
 		Issuers:    issuers,
 		Cookie:     c.Token.Cookie,
 		MaxBytes:   int(c.Token.MaxSize),
 		CacheBytes: cmp.Or(int64(c.Token.CacheSize), -1),
 	}, log)
-	return v, issuers, err
 }
 
 func newIssuer(c *Issuer, all *Config) (token.Issuer, error) {

@@ -66,7 +66,7 @@ func validate(cmd *cobra.Command, config func() (*Config, error)) (verdict, int)
 		v.Issuers = append(v.Issuers, issuer.Name)
 	}
 	quiet := slog.New(slog.DiscardHandler)
-	if _, _, err := newVerifier(c, quiet); err != nil {
+	if _, err := newVerifier(c, quiet); err != nil {
 		v.Valid = false
 		v.Faults = asFaults("issuers", err)
 		return v, exitFindings

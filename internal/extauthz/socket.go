@@ -118,7 +118,7 @@ func inodeOf(path string) (inode, error) {
 	if !ok {
 		return inode{}, fmt.Errorf("%s has no inode", path)
 	}
-	return inode{uint64(stat.Dev), stat.Ino}, nil
+	return inode{uint64(stat.Dev), stat.Ino}, nil //nolint:unconvert // an int32 on macOS
 }
 
 // lockDirectory takes the lock on the directory of path. It is held for moments.

@@ -206,4 +206,4 @@ func (is *issuer) key(ctx context.Context, t *jwt) (key any, generation uint64, 
 }
 
 // bytesOf is s without a copy, for a reader that neither writes nor keeps it.
-func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
+func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) } //nolint:gosec // read only, and for one call
