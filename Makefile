@@ -22,7 +22,8 @@ envoy: ## find or fetch Envoy (.cache/bin/envoy)
 	@tools/get-envoy
 
 demo: envoy ## a guided tour of real requests, then yours (ARGS=--check: the tour only, as a test)
-	@go run ./demo $(ARGS)
+	@go build -o .cache/bin/demo ./demo
+	@.cache/bin/demo $(ARGS)
 
 test: ## everything: format, vet, lint, policies, unit and end-to-end tests with the race detector, the demo
 	@tools/stage 'Envoy' tools/get-envoy
