@@ -29,6 +29,7 @@ type compiled struct {
 	query    rego.PreparedEvalQuery
 	values   cache.InterQueryValueCache
 	routes   *RouteTable // nil where there is no table
+	store    storage.Store
 	warnings []string
 	unknown  reported
 }
@@ -82,6 +83,7 @@ func compile(ctx context.Context, s *settings, sources []source, digest string) 
 		query:    query,
 		values:   values,
 		routes:   routes,
+		store:    store,
 		warnings: append(all.warnings, unknownKeys(all.modules, s.decision)...),
 	}, nil
 }
