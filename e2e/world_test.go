@@ -30,6 +30,12 @@ var world struct {
 	hardened, plain *testbed.Envoy
 }
 
+// ctx is for what outlives a single test; atEnd ends it.
+var (
+	ctx   = context.Background()
+	atEnd []func() error
+)
+
 const hmacSecret = "an e2e secret of more than thirty-two bytes"
 
 func TestMain(m *testing.M) {
@@ -42,7 +48,11 @@ func TestMain(m *testing.M) {
 }
 
 func runAll(m *testing.M) int {
-	ctx := context.Background()
+	defer func() {
+		for _, end := range atEnd {
+			_ = end()
+		}
+	}()
 	w := &world
 	w.app = testbed.NewApp()
 	defer w.app.Close()
