@@ -11,6 +11,10 @@ import (
 // counted as "other": a label without a bound is a memory leak with a scrape.
 const maxLabels = 200
 
+// maxSeries bounds the combinations of them: 200 reasons on 200 routes would be more
+// than a scrape should carry.
+const maxSeries = 2000
+
 // Metrics counts decisions as they happen.
 type Metrics struct {
 	decisions *prometheus.CounterVec
@@ -75,10 +79,7 @@ func (m *Metrics) Observe(o Observation) {
 	counter := m.counters[key]
 	m.mu.RUnlock()
 	if counter == nil {
-		counter = m.decisions.WithLabelValues(key.outcome, key.reason, key.route)
-		m.mu.Lock()
-		m.counters[key] = counter
-		m.mu.Unlock()
+		counter = m.resolve(key)
 	}
 	counter.Inc()
 	for i, d := range [...]time.Duration{o.Token, o.Policy, o.Quota, o.Total} {
@@ -89,6 +90,22 @@ func (m *Metrics) Observe(o Observation) {
 	if o.Spent != "" {
 		m.spent.WithLabelValues(m.quotas.bounded(o.Spent)).Inc()
 	}
+}
+
+// resolve makes a counter for labels not seen before. Where there are too many, the
+// route gives way; outcomes and reasons alone are few.
+func (m *Metrics) resolve(key decisionLabels) prometheus.Counter {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.counters) >= maxSeries && m.counters[key] == nil {
+		key.route = "other"
+	}
+	counter := m.counters[key]
+	if counter == nil {
+		counter = m.decisions.WithLabelValues(key.outcome, key.reason, key.route)
+		m.counters[key] = counter
+	}
+	return counter
 }
 
 // labels bounds the values of one label, in number and in form.

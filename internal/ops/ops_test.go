@@ -189,6 +189,29 @@ func TestLabelsAreBounded(t *testing.T) {
 	}
 }
 
+// So are their combinations, and nothing is lost by it.
+func TestSeriesAreBounded(t *testing.T) {
+	m := NewMetrics()
+	const each = 100
+	for _, outcome := range []string{"denied", "limited"} {
+		for reason := range each {
+			for route := range each {
+				m.Observe(Observation{Outcome: outcome, Reasons: []string{fmt.Sprintf("r%d", reason)}, Route: fmt.Sprintf("p%d", route), Total: 1})
+			}
+		}
+	}
+	if got := testutil.CollectAndCount(m.decisions); got > maxSeries+2*each {
+		t.Errorf("%d series, want at most %d and one for each outcome and reason", got, maxSeries)
+	}
+	sum := 0.0
+	for _, c := range m.counters {
+		sum += testutil.ToFloat64(c)
+	}
+	if sum != 2*each*each {
+		t.Errorf("%v decisions counted, want %d", sum, 2*each*each)
+	}
+}
+
 func TestServeEnds(t *testing.T) {
 	server, err := Listen("127.0.0.1:0", (&world{}).sources(), NewMetrics(), slog.New(slog.NewTextHandler(new(bytes.Buffer), nil)))
 	if err != nil {
