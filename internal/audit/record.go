@@ -62,7 +62,8 @@ func (r *Record) bound() {
 
 func (r *Record) line() slog.Record {
 	line := slog.NewRecord(r.Time, slog.LevelInfo, "decision", 0)
-	line.AddAttrs(
+	// Gathered first: a slog.Record that grows attribute by attribute is copied as often.
+	attrs := append(make([]slog.Attr, 0, 24),
 		slog.String("decision_id", r.DecisionID),
 		slog.String("request_id", clean(r.RequestID)),
 		slog.String("path", r.PolicyPath),
@@ -70,14 +71,14 @@ func (r *Record) line() slog.Record {
 		slog.Bool("allowed", r.Allowed),
 	)
 	if r.Status != 0 {
-		line.AddAttrs(slog.Int("status", r.Status))
+		attrs = append(attrs, slog.Int("status", r.Status))
 	}
 	if len(r.Reasons) > 0 {
 		reasons := make([]string, len(r.Reasons))
 		for i, reason := range r.Reasons {
 			reasons[i] = clean(reason)
 		}
-		line.AddAttrs(slog.Any("reasons", reasons))
+		attrs = append(attrs, slog.Any("reasons", reasons))
 	}
 	path, query, _ := strings.Cut(r.HTTPPath, "?")
 	for _, a := range []struct{ key, value string }{
@@ -96,19 +97,20 @@ func (r *Record) line() slog.Record {
 		{"quota", r.Quota},
 	} {
 		if a.value != "" {
-			line.AddAttrs(slog.String(a.key, clean(a.value)))
+			attrs = append(attrs, slog.String(a.key, clean(a.value)))
 		}
 	}
 	if r.Error != "" {
-		line.AddAttrs(slog.String("error", bounded(plain(mask(r.Error)), maxError)))
+		attrs = append(attrs, slog.String("error", bounded(plain(mask(r.Error)), maxError)))
 	}
 	d := r.Durations
-	line.AddAttrs(slog.Group("metrics",
+	attrs = append(attrs, slog.Group("metrics",
 		slog.Int64("timer_token_ns", int64(d.Token)),
 		slog.Int64("timer_rego_query_eval_ns", int64(d.Policy)),
 		slog.Int64("timer_quota_ns", int64(d.Quota)),
 		slog.Int64("timer_decision_ns", int64(d.Total)),
 	))
+	line.AddAttrs(attrs...)
 	return line
 }
 
