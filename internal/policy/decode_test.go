@@ -65,6 +65,7 @@ func TestDecode(t *testing.T) {
 		{`{"allowed": true, "query_parameters_to_remove": ["A", "b"]}`, Result{Allowed: true, RemoveQuery: []string{"A", "b"}}},
 
 		{`{"allowed": false, "body": "no", "http_status": 401}`, Result{Status: 401, Body: text("no")}},
+		{`{"allowed": false, "body": null}`, Result{}},
 		{`{"allowed": false, "body": ""}`, Result{Body: text("")}},
 		{`{"allowed": false, "http_status": 204}`, Result{Status: 204}},
 		{`{"allowed": false, "http_status": 200}`, Result{Status: 200}},
