@@ -58,7 +58,7 @@ decision := {
 	"allowed": true,
 	"headers": {"x-saw": json.marshal(object.filter(input, ["client", "parsed_path", "parsed_query", "parsed_body", "truncated_body"]))},
 } if {
-	input.route.id in {"saw", "saw.below"}
+	input.route.id in {"saw", "saw.below", "grpc"}
 }
 
 # Every kind of change to the request and the answer.
