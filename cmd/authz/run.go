@@ -106,8 +106,16 @@ func (s *sidecar) run(ctx context.Context, signals <-chan os.Signal) error {
 	stopRest()
 	err = errors.Join(err, parts.Wait())
 	stopRecording()
-	return errors.Join(err, <-recorded)
+	select {
+	case failure := <-recorded:
+		return errors.Join(err, failure)
+	case <-time.After(lastWrite):
+		return errors.Join(err, errors.New("the decision log could not be written out: its output is stuck"))
+	}
 }
+
+// lastWrite is how long the end waits for a decision log whose reader has stopped.
+const lastWrite = 2 * time.Second
 
 // obey carries out signals until ctx ends.
 func (s *sidecar) obey(ctx context.Context, signals <-chan os.Signal, stop func()) {
