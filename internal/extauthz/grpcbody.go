@@ -3,6 +3,7 @@ package extauthz
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,6 +19,9 @@ import (
 )
 
 // maxMessageDepth bounds the nesting of a gRPC body; protobuf's own default is 10,000.
+// It bounds the Any messages of a body as well, nested or not: what is inside an Any
+// is decoded apart, out of sight of the other bound and copied each time, so that a
+// megabyte of them would take many seconds.
 const maxMessageDepth = 100
 
 // Descriptors know the request messages of gRPC methods, so that a policy can read
@@ -78,11 +82,24 @@ func (d *Descriptors) Decode(path string, message []byte) (any, error) {
 	if err := options.Unmarshal(message, m); err != nil {
 		return nil, fmt.Errorf("not a %s: %w", input.Descriptor().FullName(), err)
 	}
-	text, err := protojson.MarshalOptions{Resolver: d.types}.Marshal(m)
+	text, err := protojson.MarshalOptions{Resolver: &boundedTypes{d.types, maxMessageDepth}}.Marshal(m)
 	if err != nil {
 		return nil, fmt.Errorf("a %s that has no JSON form: %w", input.Descriptor().FullName(), err)
 	}
 	return plainJSON(text)
+}
+
+// boundedTypes resolve as many Any messages as are left.
+type boundedTypes struct {
+	*dynamicpb.Types
+	left int
+}
+
+func (b *boundedTypes) FindMessageByURL(url string) (protoreflect.MessageType, error) {
+	if b.left--; b.left < 0 {
+		return nil, errors.New("too many Any messages")
+	}
+	return b.Types.FindMessageByURL(url)
 }
 
 func plainJSON(text []byte) (any, error) {

@@ -10,12 +10,14 @@ import (
 
 	"authz/internal/check"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"google.golang.org/protobuf/encoding/prototext"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/known/anypb"
 )
 
 // descriptorSet is what protoc --include_imports writes for Envoy's own service,
@@ -88,6 +90,7 @@ func TestGRPCBodiesThatCannotBeRead(t *testing.T) {
 	for name, message := range map[string][]byte{
 		"garbage":          []byte("\xff\xff"),
 		"nested 500 deep":  nestedMetadata(500),
+		"Any in Any":       nestedAny(maxMessageDepth + 1),
 		"an unknown Any":   encodedText(t, `attributes{metadata_context{typed_filter_metadata{key:"t" value{type_url:"x/no.such.Type" value:"a"}}}}`),
 		"a number without": encodedText(t, `attributes{metadata_context{filter_metadata{key:"t" value{fields{key:"a" value{number_value:inf}}}}}}`),
 	} {
@@ -108,6 +111,30 @@ func encodedText(t *testing.T, text string) []byte {
 		t.Fatal(err)
 	}
 	return raw
+}
+
+// nestedAny holds that many Any messages, each inside the one before. Each costs a
+// sender 30 bytes and a reader a copy of all that is inside it.
+func nestedAny(count int) []byte {
+	inner := &anypb.Any{}
+	for range count {
+		inner = &anypb.Any{TypeUrl: "x/google.protobuf.Any", Value: encoded(inner)}
+	}
+	return encoded(&authv3.CheckRequest{Attributes: &authv3.AttributeContext{
+		MetadataContext: &corev3.Metadata{TypedFilterMetadata: map[string]*anypb.Any{"t": inner}}}})
+}
+
+// As many as may be are read.
+func TestGRPCBodyWithManyAny(t *testing.T) {
+	d, err := LoadDescriptors(descriptorSet(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the bound is each message's own
+		if _, err := d.Decode(checkMethod, nestedAny(maxMessageDepth)); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // A gRPC body reaches the request as other bodies do.
