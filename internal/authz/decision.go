@@ -61,10 +61,12 @@ type Decision struct {
 
 // QuotaState is a quota after it was asked.
 type QuotaState struct {
-	Name       string
-	Limit      int64
-	Window     time.Duration
-	Remaining  int64         // how many requests of this cost would pass now
-	Reset      time.Duration // until the whole allowance is back
-	RetryAfter time.Duration // until this request would pass; 0 when it passed
+	Name      string
+	Limit     int64
+	Window    time.Duration
+	Remaining int64         // how many requests of this cost would pass now
+	Reset     time.Duration // until the whole allowance is back
+	// RetryAfter is the time until this request would pass: 0 when it passed, the
+	// largest duration when it never will (a cost above the burst).
+	RetryAfter time.Duration
 }

@@ -1,6 +1,7 @@
 package extauthz
 
 import (
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -28,15 +29,19 @@ func withQuotas(list []check.Header, d *authz.Decision) []check.Header {
 		put("ratelimit-policy", ratePolicy(d.Quotas))
 		put("ratelimit", rateLeft(&d.Quotas[tightest(d)]))
 	}
-	if limited {
-		wait := int64(1)
-		if spent(d) {
-			wait = max(1, seconds(d.Quotas[d.Spent].RetryAfter))
-		}
-		put("retry-after", strconv.FormatInt(wait, 10))
+	switch {
+	case !limited:
+	case !spent(d):
+		put("retry-after", "1")
+	case d.Quotas[d.Spent].RetryAfter < never: // coming back would not help
+		put("retry-after", strconv.FormatInt(max(1, seconds(d.Quotas[d.Spent].RetryAfter)), 10))
 	}
 	return out
 }
+
+// never is how long a request waits whose cost is above the quota's burst
+// (ratelimit.Never).
+const never = time.Duration(math.MaxInt64)
 
 func ratePolicy(quotas []authz.QuotaState) string {
 	var b strings.Builder
