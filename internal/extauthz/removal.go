@@ -45,7 +45,7 @@ func (o *owned) removals(d *authz.Decision, r *check.Request) ([]string, error) 
 		if strings.HasPrefix(name, ":") || name == "host" {
 			continue // Envoy ignores these, and the request needs them
 		}
-		if err := headerName(name); err != nil {
+		if err := removableName(name); err != nil {
 			return nil, err
 		}
 		if !has(d.Headers, name) && !slices.Contains(out, name) {

@@ -70,6 +70,10 @@ func TestReplies(t *testing.T) {
 			want: `status{} ok_response{` + set("headers", "x-user", "ann") + set("headers", "x-tenant", "t") +
 				`headers_to_remove:["x-user-roles", "x-http-method-override", "x-http-method", "x-method-override", "x-debug", "x_user", "x_user-roles", "x_http_method", "x_tenant", "x_debug"]}` + named,
 		},
+		"what belongs to the connection may be removed": {
+			d:    authz.Decision{Outcome: authz.Allowed, ID: "d", RemoveHeaders: []string{"te", "Upgrade", "connection"}},
+			want: `status{} ok_response{` + removed + `headers_to_remove:["te", "upgrade", "connection"]}` + named,
+		},
 		"the policy may set a method override": {
 			d:    authz.Decision{Outcome: authz.Allowed, ID: "d", Headers: []h{{Name: "X-HTTP-Method", Value: "PUT"}}},
 			want: `status{} ok_response{` + set("headers", "x-http-method", "PUT") + strings.Replace(removed, `headers_to_remove:"x-http-method" `, "", 1) + `}` + named,

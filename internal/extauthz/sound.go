@@ -11,10 +11,13 @@ import (
 // made; here they are refused again, because what passes this line is written
 // into an HTTP message as it is. No error shows a value.
 
-// untouchable headers frame the message, name its target or belong to the
+// Framing headers frame the message or name its target, hop-by-hop ones belong to the
 // connection (RFC 9110, 7.6.1): Envoy writes what it is told, and the connection
-// hangs or the request goes elsewhere.
-var untouchable = names("host content-length transfer-encoding connection keep-alive proxy-connection te trailer upgrade")
+// hangs or the request goes elsewhere. The latter may be taken away.
+var (
+	framing  = names("host content-length transfer-encoding")
+	hopByHop = names("connection keep-alive proxy-connection te trailer upgrade")
+)
 
 func names(list string) map[string]bool {
 	out := map[string]bool{}
@@ -24,9 +27,17 @@ func names(list string) map[string]bool {
 	return out
 }
 
-// headerName wants a lower-case token (RFC 9110, 5.6.2). A pseudo-header is none.
+// headerName wants the name of a header that may be set.
 func headerName(name string) error {
-	if untouchable[name] {
+	if hopByHop[name] {
+		return fmt.Errorf("%q is not to be changed", name)
+	}
+	return removableName(name)
+}
+
+// removableName wants a lower-case token (RFC 9110, 5.6.2). A pseudo-header is none.
+func removableName(name string) error {
+	if framing[name] {
 		return fmt.Errorf("%q is not to be changed", name)
 	}
 	if name == "" {
