@@ -15,6 +15,19 @@ import (
 // CheckRequest follow protobuf's JSON names and are present only when populated;
 // what the sidecar adds has one shape at all times.
 
+// The names of the input's own keys are made once for the process.
+func init() {
+	ast.InternStringTerm("attributes", "version", "parsed_path", "parsed_query", "parsed_body",
+		"truncated_body", "source_principal", "token", "route", "client",
+		"source", "destination", "request", "contextExtensions", "metadataContext",
+		"routeMetadataContext", "tlsSession", "filterMetadata", "sni",
+		"address", "socketAddress", "portValue", "service", "labels", "principal", "certificate",
+		"time", "seconds", "nanos", "http", "id", "method", "headers", "headerMap", "path", "host",
+		"scheme", "query", "fragment", "size", "protocol", "body", "rawBody", "key", "value", "rawValue",
+		"status", "via", "error", "issuer", "subject", "scopes", "roles", "claims", "header",
+		"params", "ip", "ip_block")
+}
+
 // fields collects the keys of one object; the put methods leave out what is not
 // populated.
 type fields [][2]*ast.Term
