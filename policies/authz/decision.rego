@@ -15,10 +15,10 @@ import data.authz.csrf
 import data.authz.headers
 import data.authz.https
 import data.authz.identity
+import data.authz.prepared
 import data.authz.quotas
 import data.authz.rbac
 import data.authz.route
-import data.authz.settings
 
 # METADATA
 # title: The decision
@@ -36,7 +36,7 @@ decision := {
 	"dynamic_metadata": _metadata,
 	"reason": [],
 	"quotas": _quotas,
-	"response": settings.response,
+	"response": prepared.config.response,
 } if {
 	allowed
 } else := {
@@ -57,9 +57,8 @@ decision := {
 # METADATA
 # description: Every row passes.
 allowed if {
-	settings.readable
+	count(prepared.faults) == 0
 	https.pass
-	cors.pass
 	not cors.is_preflight
 	route.pass
 	authn.pass
@@ -70,11 +69,11 @@ allowed if {
 
 # METADATA
 # description: What the first row that does not pass says.
-refusal := {"status": 500, "reason": {"config"}, "headers": {}} if not settings.readable
+refusal := {"status": 500, "reason": {sprintf("config_%s", [fault.section]) | some fault in prepared.faults}, "headers": {}} if {
+	not count(prepared.faults) == 0
+}
 
 else := https.refusal if https.refusal
-
-else := cors.refusal if cors.refusal
 
 else := cors.preflight if cors.preflight
 
@@ -110,6 +109,13 @@ _metadata := object.union({"route": route.id}, data.app.metadata) if is_object(d
 else := {"route": route.id} if route.id
 
 else := {}
+
+# METADATA
+# title: Faults of the configuration
+# description: |
+#   Objects with a section, a path and what is wrong there. The sidecar refuses to load
+#   data that has any; where it is loaded all the same, every request is refused.
+config_errors contains fault if some fault in prepared.faults
 
 _quotas := array.concat(quotas.asked, data.app.quotas) if is_array(data.app.quotas)
 

@@ -6,8 +6,8 @@
 #   it. The challenge is RFC 6750's: nothing but the realm where no token came.
 package authz.authn
 
+import data.authz.prepared
 import data.authz.route
-import data.authz.settings
 
 # METADATA
 # description: The caller is known, or need not be.
@@ -40,7 +40,7 @@ else := {
 # METADATA
 # description: A Bearer challenge with these parameters after the realm (RFC 6750, 3).
 challenge(parameters) := concat("", ["Bearer ", concat(", ", array.concat([realm], parameters))]) if {
-	realm := sprintf("realm=%q", [settings.authn.realm])
+	realm := sprintf("realm=%q", [prepared.config.authn.realm])
 }
 
 _bad := "token_expired" if input.token.status == "expired"

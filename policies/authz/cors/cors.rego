@@ -8,21 +8,8 @@
 #   general one.
 package authz.cors
 
+import data.authz.prepared
 import data.authz.route
-import data.authz.settings
-
-# METADATA
-# description: |
-#   Answers with credentials cannot be for everybody (Fetch, 3.3.3); a page that may
-#   use them must be named.
-pass if {
-	_sound(settings.cors)
-	_sound(_options)
-}
-
-# METADATA
-# description: The data itself is wrong, which no request can mend.
-refusal := {"status": 500, "reason": {"config_cors"}, "headers": {}} if not pass
 
 # METADATA
 # description: The request asks whether another one may be sent (Fetch, 4.8).
@@ -30,12 +17,12 @@ is_preflight if {
 	input.attributes.request.http.method == "OPTIONS"
 	_origin
 	_requested_method
-	count(_preflight_options.origins) > 0
+	_preflight_options.enabled
 }
 
 # METADATA
 # description: The answer to a preflight; it is a 204 or a 403, never the app's.
-preflight := {"status": 204, "reason": {"cors_preflight"}, "headers": _permissions, "answer": true} if {
+preflight := {"status": 204, "reason": {"cors_preflight"}, "headers": _preflight_options.preflight, "answer": true} if {
 	is_preflight
 	count(deny) == 0
 }
@@ -52,57 +39,40 @@ deny contains "cors_headers" if {
 	asked := {lower(trim_space(name)) |
 		some name in split(input.attributes.request.http.headers["access-control-request-headers"], ",")
 	}
-	listed := {lower(name) | some name in _preflight_options.request_headers}
-	count(asked - (listed | _safe_headers)) > 0
+	count(asked - {name | some name in _preflight_options.request_headers}) > 0
 }
 
 # METADATA
-# description: Response headers, on allowed and refused answers alike.
-headers := {"vary": "Origin"} if {
-	is_preflight
-	not _allowed(_preflight_options, _origin)
-}
-
-else := _reading(_preflight_options, _origin) if is_preflight
-
-else := _reading(_options, _origin) if _allowed(_options, _origin)
-
-else := {"vary": "Origin"} if count(_options.origins) > 0
+# description: |
+#   Response headers, on allowed and refused answers alike. Vary is there whenever
+#   answers differ by origin, whether or not this one does.
+headers := _sharing(_options) if _options.enabled
 
 else := {}
 
-_origin := input.attributes.request.http.headers.origin
-
-_requested_method := input.attributes.request.http.headers["access-control-request-method"]
-
-_options := object.union(settings.cors, route.row.cors) if is_object(route.row.cors)
-
-else := settings.cors
-
-# The preflight is about the route that the request to come will match.
-_preflight_options := object.union(settings.cors, own) if {
-	matched := route.matched(_requested_method, input.parsed_path)
-	own := data.authz.config.routes[matched.id].cors
-	is_object(own)
+# METADATA
+# description: Options of the configuration, worked out as far as no request is needed.
+compiled(options) := {
+	"enabled": count(options.origins) > 0,
+	"any": "*" in options.origins,
+	"origins": [origin | some origin in options.origins; not contains(origin, "*")],
+	"patterns": [[scheme, parent] |
+		some origin in options.origins
+		contains(origin, "://*.")
+		[scheme, parent] := split(origin, "*")
+	],
+	"methods": options.methods,
+	"request_headers": array.concat(_safe_headers, [lower(name) | some name in options.request_headers]),
+	"headers": object.union_n([{"vary": "Origin"}, _credentials(options), _exposed(options)]),
+	"preflight": {
+		"access-control-allow-methods": concat(", ", options.methods),
+		"access-control-allow-headers": concat(", ", options.request_headers),
+		"access-control-max-age": sprintf("%d", [options.max_age]),
+	},
 }
 
-else := settings.cors if route.matched(_requested_method, input.parsed_path)
-
-_permissions := {
-	"access-control-allow-methods": concat(", ", _preflight_options.methods),
-	"access-control-allow-headers": concat(", ", _preflight_options.request_headers),
-	"access-control-max-age": sprintf("%d", [_preflight_options.max_age]),
-}
-
-_reading(options, origin) := object.union_n([
-	{"vary": "Origin", "access-control-allow-origin": _named(options, origin)},
-	_credentials(options),
-	_exposed(options),
-])
-
-_named(options, origin) := origin if not "*" in options.origins
-
-else := "*"
+# Fetch, 2.2.2: names a page may always send.
+_safe_headers := ["accept", "accept-language", "content-language"]
 
 _credentials(options) := {"access-control-allow-credentials": "true"} if options.credentials == true
 
@@ -112,31 +82,40 @@ _exposed(options) := {"access-control-expose-headers": concat(", ", options.expo
 
 else := {}
 
-# "null" is what every sandboxed frame and local file calls itself: never an origin.
-_allowed(options, origin) if {
-	origin != "null"
-	origin in options.origins
-} else if {
-	"*" in options.origins
-} else if {
-	some pattern in options.origins
-	contains(pattern, "://*.")
-	_matches(pattern, origin)
+_origin := input.attributes.request.http.headers.origin
+
+_requested_method := input.attributes.request.http.headers["access-control-request-method"]
+
+# A preflight is about the route that the request to come will match.
+_options := _preflight_options if is_preflight
+
+else := route.row.cors if route.row
+
+else := prepared.origins
+
+_preflight_options := prepared.rows[matched.id].cors if {
+	matched := route.matched(_requested_method, input.parsed_path)
 }
 
-_matches(pattern, origin) if {
-	[scheme, parent] := split(pattern, "*")
-	scheme in {"https://", "http://"}
-	startswith(parent, ".")
+_sharing(options) := object.union(options.headers, {"access-control-allow-origin": "*"}) if {
+	options.any
+	_origin
+} else := object.union(options.headers, {"access-control-allow-origin": _origin}) if {
+	_allowed(options, _origin)
+} else := {"vary": "Origin"}
+
+# "null" is what every sandboxed frame and local file calls itself: never an origin.
+_allowed(options, origin) if {
+	origin in options.origins
+	origin != "null"
+}
+
+_allowed(options, _) if options.any
+
+_allowed(options, origin) if {
+	some [scheme, parent] in options.patterns
 	startswith(origin, scheme)
 	endswith(origin, parent)
 	label := trim_suffix(trim_prefix(origin, scheme), parent)
 	regex.match(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`, label)
 }
-
-_sound(options) if not "*" in options.origins
-
-_sound(options) if options.credentials == false
-
-# Fetch, 2.2.2: names a page may always send.
-_safe_headers := {"accept", "accept-language", "content-language"}

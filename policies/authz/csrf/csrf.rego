@@ -14,8 +14,8 @@
 #   `csrf: true` to be checked with no cookie at all.
 package authz.csrf
 
+import data.authz.prepared
 import data.authz.route
-import data.authz.settings
 
 # METADATA
 # description: The request is safe, carries no cookie's authority, or comes from our own pages.
@@ -25,7 +25,7 @@ pass if not _exposed
 
 pass if _own_page
 
-pass if settings.csrf.enabled == false
+pass if prepared.config.csrf.enabled == false
 
 # METADATA
 # description: 403, and only the log says why.
@@ -53,7 +53,7 @@ _headers := input.attributes.request.http.headers
 
 _own_page if _headers["sec-fetch-site"] in {"same-origin", "none"}
 
-_own_page if _headers.origin in settings.csrf.trusted
+_own_page if _headers.origin in prepared.config.csrf.trusted
 
 _own_page if {
 	not _headers["sec-fetch-site"]
@@ -62,10 +62,10 @@ _own_page if {
 
 _same_origin if not _headers.origin
 
-_same_origin if _headers.origin in settings.csrf.origins
+_same_origin if _headers.origin in prepared.config.csrf.origins
 
 _same_origin if {
-	count(settings.csrf.origins) == 0
+	count(prepared.config.csrf.origins) == 0
 	_headers.origin == concat("://", [input.client.scheme, _authority(input.client.scheme, lower(input.attributes.request.http.host))])
 }
 

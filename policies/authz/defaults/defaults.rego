@@ -1,10 +1,28 @@
 # METADATA
 # title: Defaults
 # description: |
-#   What holds where a team's data says nothing. Each rule is one section of
-#   data.authz.config; package authz.settings lays the team's section over it, key
-#   by key. Safe values only: a team loosens in its own data, where a review sees it.
+#   What holds where a team's data says nothing. A team's data.authz.config is laid
+#   over it key by key; lists are replaced whole. Safe values only: a team loosens in
+#   its own data, where a review sees it.
 package authz.defaults
+
+# METADATA
+# description: The sections of data.authz.config, but the route table and the schemas.
+config := {
+	"https": https,
+	"cors": cors,
+	"authn": {"realm": "api"},
+	"csrf": {"enabled": true, "origins": [], "trusted": []},
+	"roles": {},
+	"quotas": quotas,
+	"headers": headers,
+	"identity": identity,
+	"constraints": constraints,
+	"xss": {"mode": "refuse", "fields": {}},
+	"response": {"mask_errors": true},
+	"schemas": {},
+	"routes": {},
+}
 
 # METADATA
 # description: Plain HTTP is refused; with a host it is redirected there.
@@ -16,7 +34,7 @@ https := {
 }
 
 # METADATA
-# description: No origin but the API's own may read answers.
+# description: No page of another origin may read answers.
 cors := {
 	"origins": [],
 	"methods": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
@@ -25,16 +43,6 @@ cors := {
 	"credentials": false,
 	"max_age": 600,
 }
-
-# METADATA
-# description: The realm of the WWW-Authenticate challenge (RFC 6750).
-authn := {"realm": "api"}
-
-# METADATA
-# description: |
-#   Requests that a browser sends with its cookies come from the API's own pages.
-#   Without origins, the API's own origin is the one the request was sent to.
-csrf := {"enabled": true, "origins": [], "trusted": []}
 
 # METADATA
 # description: 100 requests in 15 minutes for each address.
@@ -46,7 +54,7 @@ quotas := {
 # METADATA
 # description: |
 #   The headers of Helmet 8, with framing denied. A null or false takes a header
-#   or a directive away; Permissions-Policy is there for who names it.
+#   or a directive away.
 headers := {
 	"set": {
 		"cross-origin-opener-policy": "same-origin",
@@ -60,12 +68,13 @@ headers := {
 		"x-permitted-cross-domain-policies": "none",
 		"x-xss-protection": "0",
 	},
+	"permissions_policy": false,
 	"csp": {
 		"enabled": true,
 		"report_only": false,
 		"directives": {
-			"default-src": ["'self'"],
 			"base-uri": ["'self'"],
+			"default-src": ["'self'"],
 			"font-src": ["'self'", "https:", "data:"],
 			"form-action": ["'self'"],
 			"frame-ancestors": ["'none'"],
@@ -80,9 +89,18 @@ headers := {
 }
 
 # METADATA
+# description: What "permissions_policy" sends when it is true, every powerful feature of the page off.
+permissions_policy := concat(", ", [sprintf("%s=()", [feature]) | some feature in [
+	"accelerometer", "autoplay", "bluetooth", "camera", "display-capture", "encrypted-media",
+	"fullscreen", "geolocation", "gyroscope", "hid", "idle-detection", "magnetometer", "microphone",
+	"midi", "payment", "picture-in-picture", "publickey-credentials-get", "screen-wake-lock",
+	"serial", "usb", "web-share", "xr-spatial-tracking",
+]])
+
+# METADATA
 # description: |
-#   What the app is told of its caller. Values are subject, issuer, roles, scopes,
-#   or a claim's dotted path below claims.
+#   What the app is told of its caller: subject, issuer, roles, scopes, or a claim
+#   by its dotted path below claims.
 identity := {"headers": {"x-user-id": "subject", "x-user-roles": "roles", "x-user-scopes": "scopes"}}
 
 # METADATA
@@ -94,11 +112,3 @@ constraints := {
 	"max_errors": 20,
 	"content_types": ["application/json"],
 }
-
-# METADATA
-# description: Text that carries script into a page is refused wherever it is.
-xss := {"mode": "refuse", "fields": {}}
-
-# METADATA
-# description: A failure of the app reaches the client without its details.
-response := {"mask_errors": true}

@@ -5,44 +5,65 @@
 #   shipped Envoy configuration: an answer to a check can add and replace, not remove.
 package authz.headers
 
-import data.authz.https
-import data.authz.settings
+import data.authz.defaults
+import data.authz.prepared
 
 # METADATA
 # description: Response headers, on allowed and refused answers alike.
-values := object.union(_fixed, {"strict-transport-security": https.hsts}) if https.hsts
+values := prepared.security_headers.https if input.client.scheme == "https"
 
-else := _fixed
-
-_fixed := object.union(_plain, {_csp_name: csp}) if settings.headers.csp.enabled == true
-
-else := _plain
-
-# A null or false takes a header away. Only what the team sets is looked through.
-_plain := settings.headers.set if not data.authz.config.headers.set
-
-else := object.remove(settings.headers.set, {name |
-	some name, value in data.authz.config.headers.set
-	_off(value)
-})
-
-_csp_name := "content-security-policy-report-only" if settings.headers.csp.report_only == true
-
-else := "content-security-policy"
+else := prepared.security_headers.http
 
 # METADATA
-# description: The Content-Security-Policy, from its directives.
-csp := _default_csp if not data.authz.config.headers.csp.directives
+# description: |
+#   The headers that a configuration comes to. Strict-Transport-Security goes only
+#   with an answer over TLS (RFC 6797, 7.2).
+rendered(config, secure) := {name: value |
+	some group in [
+		config.headers.set,
+		_csp(config.headers.csp),
+		_permissions_policy(config.headers.permissions_policy),
+		_hsts(config.https.hsts, secure),
+	]
+	some name, value in group
+	not _off(value)
+}
 
-else := _policy(settings.headers.csp.directives)
-
-_default_csp := "base-uri 'self'; default-src 'self'; font-src 'self' https: data:; form-action 'self'; frame-ancestors 'none'; img-src 'self' data:; object-src 'none'; script-src 'self'; script-src-attr 'none'; style-src 'self' https: 'unsafe-inline'; upgrade-insecure-requests"
+_csp(csp) := {"content-security-policy": _policy(csp.directives)} if {
+	csp.enabled == true
+	csp.report_only == false
+} else := {"content-security-policy-report-only": _policy(csp.directives)} if {
+	csp.enabled == true
+} else := {}
 
 _policy(directives) := concat("; ", [text |
 	some name, sources in directives
 	not _off(sources)
-	text := trim_space(concat(" ", array.concat([name], sources)))
+	text := concat(" ", array.concat([name], sources))
 ])
+
+_permissions_policy(true) := {"permissions-policy": defaults.permissions_policy}
+
+_permissions_policy(false) := {}
+
+_permissions_policy(text) := {"permissions-policy": text} if is_string(text)
+
+_hsts(options, true) := {"strict-transport-security": concat("; ", [part |
+	some part in [
+		sprintf("max-age=%d", [options.max_age]),
+		_flag(options.include_subdomains, "includeSubDomains"),
+		_flag(options.preload, "preload"),
+	]
+	part != ""
+])} if {
+	is_object(options)
+} else := {}
+
+_hsts(_, false) := {}
+
+_flag(true, name) := name
+
+_flag(false, _) := ""
 
 _off(null)
 

@@ -5,26 +5,41 @@
 #   set. Nothing is said of a caller without a valid token.
 package authz.identity
 
-import data.authz.settings
+import data.authz.prepared
 
 # METADATA
 # description: Request headers for the app.
-headers[name] := value if {
+headers := object.union(_told, _claimed) if {
 	input.token.status == "valid"
-	some name, source in settings.identity.headers
-	value := _value(source)
+	count(prepared.identity_headers.claims) > 0
+} else := _told if {
+	input.token.status == "valid"
+} else := {}
+
+# METADATA
+# description: The headers by where their values are, as the configuration names them.
+sources(configured) := {
+	"facts": {name: source |
+		some name, source in configured
+		source in {"subject", "issuer", "roles", "scopes"}
+	},
+	"claims": {name: split(source, ".") |
+		some name, source in configured
+		startswith(source, "claims.")
+	},
 }
 
-_value("subject") := input.token.subject
+_told := {name: _facts[source] | some name, source in prepared.identity_headers.facts}
 
-_value("issuer") := input.token.issuer
+_facts := {
+	"subject": input.token.subject,
+	"issuer": input.token.issuer,
+	"roles": concat(",", input.token.roles),
+	"scopes": concat(" ", input.token.scopes),
+}
 
-_value("roles") := concat(",", input.token.roles)
-
-_value("scopes") := concat(" ", input.token.scopes)
-
-_value(source) := sprintf("%v", [claim]) if {
-	startswith(source, "claims.")
-	claim := object.get(input.token, split(source, "."), null)
+_claimed := {name: sprintf("%v", [claim]) |
+	some name, path in prepared.identity_headers.claims
+	claim := object.get(input.token, path, null)
 	not is_null(claim)
 }

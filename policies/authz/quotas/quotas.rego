@@ -7,60 +7,79 @@
 #   is a list of references, so that the decision does not depend on who asks.
 package authz.quotas
 
-import data.authz.rbac
+import data.authz.prepared
 import data.authz.route
-import data.authz.settings
 
 # METADATA
 # description: The quotas of this request.
 asked := [] if _skipped
 
-else := array.concat(_general, _own)
+else := _rows.known if input.token.status == "valid"
 
-_general := [quota |
-	some name, limit in settings.quotas.limits
-	is_object(limit)
-	_applies(limit)
-	quota := _quota(name, limit)
-]
+else := _rows.anonymous
 
-_own := [quota |
-	some name, limit in route.row.quotas
-	is_object(limit)
-	quota := _quota(concat(".", [route.id, name]), limit)
-]
+# METADATA
+# description: |
+#   The quotas of a row of the table, for callers with a valid token and for others. A
+#   limit by user falls back to the address where there is no user.
+compiled(config, id, row) := {"known": _all(config, id, row, true), "anonymous": _all(config, id, row, false)}
+
+_all(config, id, row, known) := [] if row.quotas == false
+
+else := [] if id in config.skip.routes
+
+else := array.concat(
+	[quota |
+		some name, limit in config.limits
+		not _off(limit)
+		_applies(limit, id)
+		quota := _quota(name, limit, known)
+	],
+	[quota |
+		some name, limit in object.get(row, "quotas", {})
+		quota := _quota(sprintf("%s.%s", [id, name]), limit, known)
+	],
+)
+
+_rows := route.row.quotas if route.row
+
+else := prepared.quotas
+
+_off(null)
+
+_off(false)
 
 # A limit with `routes` holds for those only.
-_applies(limit) if not limit.routes
+_applies(limit, _) if not limit.routes
 
-_applies(limit) if route.id in limit.routes
+_applies(limit, id) if id in limit.routes
 
-_quota(name, limit) := object.union({"name": name, "key": key}, object.remove(limit, ["by", "routes"])) if {
-	key := _key(object.get(limit, "by", "address"))
-}
+_quota(name, limit, known) := object.union(
+	{"name": name, "key": _key(object.get(limit, "by", "address"), known)},
+	object.remove(limit, ["by", "routes"]),
+)
 
-_key("address") := [{"ref": "client.ip_block"}]
+_key("address", _) := ["address", {"ref": "client.ip_block"}]
 
-_key("everybody") := ["everybody"]
+_key("everybody", _) := ["everybody"]
 
-_key("user") := _caller
+_key("user", true) := ["user", {"ref": "token.issuer"}, {"ref": "token.subject"}]
 
-_caller := ["user", {"ref": "token.issuer"}, {"ref": "token.subject"}] if input.token.status == "valid"
-
-else := ["address", {"ref": "client.ip_block"}]
-
-_skipped if route.row.quotas == false
-
-_skipped if route.id in settings.quotas.skip.routes
+_key("user", false) := ["address", {"ref": "client.ip_block"}]
 
 _skipped if {
-	some role in settings.quotas.skip.roles
-	role in rbac.roles
+	prepared.skips
+	some role in input.token.roles
+	role in prepared.config.quotas.skip.roles
 }
 
-_skipped if input.token.subject in settings.quotas.skip.subjects
+_skipped if {
+	prepared.skips
+	input.token.subject in prepared.config.quotas.skip.subjects
+}
 
 _skipped if {
-	some block in settings.quotas.skip.addresses
+	prepared.skips
+	some block in prepared.config.quotas.skip.addresses
 	net.cidr_contains(block, input.client.ip)
 }

@@ -2,9 +2,9 @@
 # title: Roles, scopes and ownership
 # description: |
 #   Whether the caller may use the route. A route says what it needs: `roles` (any of
-#   them, inherited ones too), `scopes` (all of them), `owner` (a path parameter equals
-#   a claim), `authenticated: true` (anybody known), or `public: true`. Everything it
-#   says must hold; a route that says nothing is closed.
+#   them, or a role that includes one), `scopes` (all of them), `owner` (a path parameter
+#   equals a claim), `authenticated: true` (anybody known), or `public: true`. Everything
+#   it says must hold; a route that says nothing is closed.
 package authz.rbac
 
 import data.authz.authn
@@ -16,20 +16,20 @@ pass if count(deny) == 0
 
 # METADATA
 # description: The requirements that do not hold.
-deny contains "route_unguarded" if not _guarded
+deny contains "route_unguarded" if not route.row.needs.something
 
 deny contains "role_missing" if {
-	_requires("roles")
+	route.row.needs.roles
 	not _has_role
 }
 
 deny contains "scope_missing" if {
-	_requires("scopes")
+	route.row.needs.scopes
 	not _has_scopes
 }
 
 deny contains "not_owner" if {
-	_requires("owner")
+	route.row.needs.owner
 	not _owns
 }
 
@@ -37,7 +37,7 @@ deny contains "not_owner" if {
 # description: 403; a missing scope is named, so that the client can ask for it (RFC 6750, 3.1).
 refusal := {"status": 403, "reason": deny, "headers": {"www-authenticate": authn.challenge([
 	`error="insufficient_scope"`,
-	sprintf("scope=%q", [concat(" ", route.row.scopes)]),
+	sprintf("scope=%q", [concat(" ", route.row.needs.scopes)]),
 ])}} if {
 	"scope_missing" in deny
 }
@@ -45,61 +45,68 @@ refusal := {"status": 403, "reason": deny, "headers": {"www-authenticate": authn
 else := {"status": 403, "reason": deny, "headers": {}} if not pass
 
 # METADATA
-# description: The caller's roles and all that they include.
-roles contains role if some role in input.token.roles
+# description: |
+#   What a row of the table needs, its roles closed under the hierarchy: whoever has
+#   a role that includes a needed one has the needed one.
+needs(hierarchy, row) := object.union_n([
+	{"something": _something(row)},
+	{name: closed(hierarchy, roles) | some name, roles in object.filter(row, ["roles"])},
+	object.filter(row, ["scopes"]),
+	{name: object.union(owner, {"bypass": closed(hierarchy, object.get(owner, "bypass", []))}) |
+		some name, owner in object.filter(row, ["owner"])
+	},
+])
 
-roles contains role if {
-	some holder in graph.reachable(_hierarchy, input.token.roles)
-	some role in _hierarchy[holder]
+# METADATA
+# description: These roles and every role that includes one of them, however far.
+closed(hierarchy, roles) := [role |
+	some role in ({r | some r in roles} | {r | some r, _ in hierarchy})
+	some needed in roles
+	needed in _included(hierarchy, role)
+]
+
+# A role's whole offspring. A role that includes none need not be in the hierarchy.
+_included(hierarchy, role) := {role} | {below |
+	some reached in graph.reachable(hierarchy, {role})
+	some below in hierarchy[reached]
 }
 
-_hierarchy := data.authz.config.roles
+_something(row) if row.public == true
 
-_requires(what) if _ = route.row[what]
+_something(row) if row.authenticated == true
 
-_guarded if route.row.public == true
+_something(row) if is_array(row.roles)
 
-_guarded if route.row.authenticated == true
+_something(row) if count(row.scopes) > 0
 
-_guarded if _requires("roles")
+_something(row) if is_object(row.owner)
 
-_guarded if count(route.row.scopes) > 0
+default _something(_) := false
 
-_guarded if _requires("owner")
-
-# The caller's own roles first: most requests need no hierarchy.
 _has_role if {
 	some role in input.token.roles
-	role in route.row.roles
-} else if {
-	some role in roles
-	role in route.row.roles
+	role in route.row.needs.roles
 }
 
 _has_scopes if {
-	is_array(route.row.scopes)
-	every scope in route.row.scopes {
+	every scope in route.row.needs.scopes {
 		scope in input.token.scopes
 	}
 }
 
 _owns if {
-	value := route.params[route.row.owner.param]
-	value in _owned
+	some role in input.token.roles
+	role in route.row.needs.owner.bypass
 }
 
 _owns if {
-	some role in route.row.owner.bypass
-	role in roles
-}
-
-# What the claim says: one value, or a list of them. Path parameters are text.
-_owned contains sprintf("%v", [value]) if {
-	claim := object.get(input.token.claims, split(route.row.owner.claim, "."), null)
+	claim := object.get(input.token.claims, split(route.row.needs.owner.claim, "."), null)
 	some value in _listed(claim)
 	not is_null(value)
+	sprintf("%v", [value]) == route.params[route.row.needs.owner.param]
 }
 
+# A claim is one value, or a list of them; path parameters are text.
 _listed(claim) := claim if is_array(claim)
 
 else := [claim]

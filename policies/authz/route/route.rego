@@ -7,6 +7,8 @@
 #   that does not exist: /orders/1 does not match /orders/{id:uuid}.
 package authz.route
 
+import data.authz.prepared
+
 # METADATA
 # description: The matched row's id and parameters; null where none matches.
 match := input.route if not _matching_here
@@ -22,8 +24,8 @@ id := match.id
 params := match.params
 
 # METADATA
-# description: What the table says of the route.
-row := data.authz.config.routes[match.id]
+# description: What the table says of the route, prepared.
+row := prepared.rows[match.id]
 
 # METADATA
 # description: The request is for a route of the table.
