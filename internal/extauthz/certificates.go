@@ -9,11 +9,10 @@ import (
 	"net"
 	"os"
 	"sync"
-	"time"
 )
 
 // certificates are the server's identity and the clients' authority as files, read
-// again when a handshake finds them changed. A new file that is no good (half
+// at each handshake and taken in when they changed. A new file that is no good (half
 // written, a key of another certificate) leaves the old ones in force and is told
 // in the log once.
 type certificates struct {
@@ -21,23 +20,21 @@ type certificates struct {
 	log   *slog.Logger
 
 	mu     sync.Mutex
-	seen   stamp // of the files when they were last read, good or bad
+	seen   contents // of the files when they were last read, good or bad
 	config *tls.Config
 }
 
-// stamp tells one version of the files from another.
-type stamp [3]struct {
-	modified time.Time
-	size     int64
-}
+// contents are what the files hold. They are compared whole: two writes within one
+// tick of the file system's clock have one time, and certificates mostly one size.
+type contents struct{ certificate, key, clientCA string }
 
 func loadCertificates(files TLS, log *slog.Logger) (*certificates, error) {
 	c := &certificates{files: files, log: log}
-	seen, err := c.look()
+	seen, err := c.read()
 	if err != nil {
 		return nil, fmt.Errorf("reading the TLS files: %w", err)
 	}
-	config, err := c.read()
+	config, err := c.parse(seen)
 	if err != nil {
 		return nil, fmt.Errorf("reading the TLS files: %w", err)
 	}
@@ -58,13 +55,13 @@ func (c *certificates) listener(l net.Listener) net.Listener {
 func (c *certificates) current() *tls.Config {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	seen, err := c.look()
+	seen, err := c.read()
 	if err == nil && seen == c.seen {
 		return c.config
 	}
 	var config *tls.Config
 	if err == nil {
-		config, err = c.read()
+		config, err = c.parse(seen)
 	}
 	if err != nil {
 		if seen != c.seen {
@@ -78,23 +75,26 @@ func (c *certificates) current() *tls.Config {
 	return config
 }
 
-func (c *certificates) look() (stamp, error) {
-	var seen stamp
-	for i, path := range []string{c.files.CertFile, c.files.KeyFile, c.files.ClientCAFile} {
-		if path == "" {
+func (c *certificates) read() (contents, error) {
+	var seen contents
+	for _, file := range []struct {
+		path string
+		into *string
+	}{{c.files.CertFile, &seen.certificate}, {c.files.KeyFile, &seen.key}, {c.files.ClientCAFile, &seen.clientCA}} {
+		if file.path == "" {
 			continue
 		}
-		info, err := os.Stat(path) // follows links, which is how a kubelet changes files
+		content, err := os.ReadFile(file.path)
 		if err != nil {
-			return stamp{}, err
+			return contents{}, err
 		}
-		seen[i].modified, seen[i].size = info.ModTime(), info.Size()
+		*file.into = string(content)
 	}
 	return seen, nil
 }
 
-func (c *certificates) read() (*tls.Config, error) {
-	pair, err := tls.LoadX509KeyPair(c.files.CertFile, c.files.KeyFile)
+func (c *certificates) parse(seen contents) (*tls.Config, error) {
+	pair, err := tls.X509KeyPair([]byte(seen.certificate), []byte(seen.key))
 	if err != nil {
 		return nil, err
 	}
@@ -112,12 +112,8 @@ func (c *certificates) read() (*tls.Config, error) {
 		},
 	}
 	if c.files.ClientCAFile != "" {
-		pem, err := os.ReadFile(c.files.ClientCAFile)
-		if err != nil {
-			return nil, err
-		}
 		config.ClientCAs = x509.NewCertPool()
-		if !config.ClientCAs.AppendCertsFromPEM(pem) {
+		if !config.ClientCAs.AppendCertsFromPEM([]byte(seen.clientCA)) {
 			return nil, fmt.Errorf("%s holds no certificate", c.files.ClientCAFile)
 		}
 		config.ClientAuth = tls.RequireAndVerifyClientCert

@@ -102,13 +102,18 @@ func (a *authority) identity(t *testing.T) tls.Certificate {
 	return pair
 }
 
-// tlsFiles are files in a directory; write replaces one as a rename does.
+// tlsFiles are files in a directory; write replaces one as a rename does, so soon
+// after the one before that the file system's clock has not moved.
 type tlsFiles struct{ dir string }
 
 func (f tlsFiles) write(t *testing.T, name string, content []byte) string {
 	t.Helper()
 	path := filepath.Join(f.dir, name)
 	if err := os.WriteFile(path+".new", content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tick := time.Unix(1_700_000_000, 0)
+	if err := os.Chtimes(path+".new", tick, tick); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Rename(path+".new", path); err != nil {
