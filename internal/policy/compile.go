@@ -50,6 +50,9 @@ func compile(ctx context.Context, s *settings, sources []source, digest string) 
 	if err := all.checkSchemas(); err != nil {
 		return nil, err
 	}
+	if err := all.prepare(ctx, s); err != nil {
+		return nil, err
+	}
 	// What the store gives out is shared by all evaluations; nobody writes to it.
 	store := inmem.NewFromObjectWithOpts(all.data,
 		inmem.OptRoundTripOnWrite(false), inmem.OptReturnASTValuesOnRead(true))
