@@ -116,6 +116,31 @@ func TestDecode(t *testing.T) {
 	}
 }
 
+// threats.md, Quotas: who may write one number in many ways must not get a fresh
+// quota by each. Equal numbers are one key, and different ones are not.
+func TestNumbersInQuotaKeys(t *testing.T) {
+	for want, spellings := range map[string][]string{
+		"7":                    {"7", "7.0", "70e-1", "0.7e1", "7E0", "7e+00", "7.000e-0"},
+		"-7":                   {"-7", "-0.07e2"},
+		"0":                    {"0", "-0", "0.0", "0e9", "-0.00e-3"},
+		"1e2":                  {"100", "1e2", "10E+1", "100.00"},
+		"15e-1":                {"1.5", "15e-1", "0.15e1", "1.50"},
+		"12345678901234567891": {"12345678901234567891", "1234567890123456789.1e1"},
+		"12345678901234567892": {"12345678901234567892"},
+		"1e308":                {"1e308", "0.1e309"},
+	} {
+		for _, spelling := range spellings {
+			d := decoder{input: ast.NewObject(ast.Item(ast.StringTerm("n"), ast.NewTerm(ast.Number(spelling))))}
+			if got, err := d.resolve("n"); err != nil || got != want {
+				t.Errorf("%s: %q, %v; want %q", spelling, got, err, want)
+			}
+		}
+	}
+	if got, err := numberKey("1e99999999999"); err == nil {
+		t.Errorf("a number out of range: %q", got)
+	}
+}
+
 // contract, Outcomes: wrong type → 500. threats.md, Headers: CR/LF in a
 // policy-made header value is refused at the source. %s stands for the rest of an
 // allowing decision.

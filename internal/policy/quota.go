@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 
@@ -176,8 +177,41 @@ func (d *decoder) resolve(path string) (string, error) {
 	switch at := at.(type) {
 	case ast.String:
 		return string(at), nil
-	case ast.Number, ast.Boolean:
+	case ast.Number:
+		key, err := numberKey(string(at))
+		if err != nil {
+			return "", fmt.Errorf("ref %q: %w", path, err)
+		}
+		return key, nil
+	case ast.Boolean:
 		return at.String(), nil
 	}
 	return "", fmt.Errorf("ref %q is %s, not a string, number or boolean", path, ast.ValueName(at))
+}
+
+// numberKey spells equal numbers alike, as digits and a power of ten: a body may say
+// 7, 7.0 or 70e-1, which are one account to the app and must be one key.
+func numberKey(number string) (string, error) {
+	mantissa, power, scaled := strings.Cut(strings.ToLower(number), "e")
+	exponent := int64(0)
+	if scaled {
+		var err error
+		if exponent, err = strconv.ParseInt(power, 10, 32); err != nil {
+			return "", errors.New("is out of range")
+		}
+	}
+	magnitude, negative := strings.CutPrefix(mantissa, "-")
+	whole, fraction, _ := strings.Cut(magnitude, ".")
+	digits := strings.TrimLeft(whole+fraction, "0")
+	key := strings.TrimRight(digits, "0")
+	if key == "" {
+		return "0", nil
+	}
+	if exponent += int64(len(digits) - len(key) - len(fraction)); exponent != 0 {
+		key += "e" + strconv.FormatInt(exponent, 10)
+	}
+	if negative {
+		key = "-" + key
+	}
+	return key, nil
 }
