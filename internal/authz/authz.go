@@ -119,11 +119,13 @@ func (c *course) decide(ctx context.Context) Decision {
 		return c.undecided(err)
 	}
 	c.noteResult(result)
-	if !result.Allowed && needsKeys(result, token) {
-		return Decision{Outcome: Unavailable, Spent: -1, Reasons: append(result.Reasons, "keys_unavailable")}
-	}
 	d := fromResult(result)
 	d.settle(ctx, c, result)
+	// After the quotas: a token that can't be looked at must not be a way to be refused
+	// free of charge.
+	if d.Outcome == Denied && needsKeys(result, token) {
+		return Decision{Outcome: Unavailable, Spent: -1, Reasons: append(result.Reasons, "keys_unavailable")}
+	}
 	return d
 }
 

@@ -260,6 +260,36 @@ func TestChargeDenied(t *testing.T) {
 	}
 }
 
+// A credential that can't be looked at is no way round a quota of refusals: whoever
+// guesses another secret would add one to each guess.
+func TestChargeDeniedWithoutKeys(t *testing.T) {
+	r := newRoom(t, true)
+	unavailable(r)
+	for range 2 {
+		if got := r.ask("/login?ok=0"); got.Outcome != Unavailable || !reflect.DeepEqual(got.Reasons, []string{"keys_unavailable"}) {
+			t.Fatalf("refused for want of keys: %+v", got)
+		}
+	}
+	for _, path := range []string{"/login?ok=0", "/login?ok=1"} {
+		if got := r.ask(path); got.Outcome != Limited {
+			t.Errorf("%s: %+v", path, got)
+		}
+	}
+}
+
+// Even where the quotas can't be asked, the client's page may read the answer
+// (contract: response_headers_to_add, on a 5xx that follows an allow).
+func TestQuotaError(t *testing.T) {
+	r := newRoom(t, true)
+	result := &policy.Result{Allowed: true, ResponseHeaders: []check.Header{{Name: "x-r", Value: "1"}}, Quotas: []policy.Quota{{Name: "no limit"}}}
+	got := fromResult(result)
+	got.settle(t.Context(), r.begin(&check.Request{}), result)
+	want := Decision{Outcome: Failed, Spent: -1, Reasons: []string{"quota_error"}, ResponseHeaders: result.ResponseHeaders}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
 // What the door itself refuses is recorded like every decision.
 func TestFail(t *testing.T) {
 	r := newRoom(t, true)

@@ -27,7 +27,9 @@ func (d *Decision) settle(ctx context.Context, c *course, result *policy.Result)
 	verdict, err := c.quotas.Take(ctx, c.start, asks)
 	c.stages.Quota = c.lap() - before
 	if err != nil {
+		headers := d.ResponseHeaders
 		*d = c.failed("quota_error", err.Error())
+		d.ResponseHeaders = headers
 		return
 	}
 	d.Quotas = make([]QuotaState, len(asks))
