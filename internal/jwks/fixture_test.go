@@ -100,6 +100,9 @@ func start(t *testing.T, cfg Config) (*Set, *clock, *bytes.Buffer) {
 	if cfg.Name == "" {
 		cfg.Name = "test"
 	}
+	if cfg.MaxWait == 0 {
+		cfg.MaxWait = time.Minute // what a test awaits, it awaits to the end
+	}
 	log := &bytes.Buffer{}
 	s, err := New(cfg, slog.New(slog.NewJSONHandler(log, nil)))
 	if err != nil {

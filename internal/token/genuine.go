@@ -16,8 +16,7 @@ type genuine struct {
 	generation uint64
 	// from, issued and until bound its life, leeway included.
 	from, issued, until time.Time
-	// byHeader and byCookie are the answer while it is valid, for each way it can
-	// come; expired while it is over.
+	// byHeader and byCookie are the answer while it is valid, for each way it can come.
 	byHeader, byCookie check.Token
 	size               int64
 }
