@@ -3,6 +3,7 @@ package policy
 import (
 	"context"
 	"fmt"
+	"os"
 	"runtime/debug"
 
 	"authz/internal/check"
@@ -42,6 +43,7 @@ func (e *Engine) Eval(ctx context.Context, r *check.Request, token *check.Token)
 	done := make(chan answer, 1)
 	go func() {
 		defer func() { <-e.slots }()
+		growStack()
 		result, err := policy.decide(ctx, cancel, r, token)
 		done <- answer{result, err}
 	}()
@@ -52,6 +54,16 @@ func (e *Engine) Eval(ctx context.Context, r *check.Request, token *check.Token)
 		cancel.Cancel()
 		return nil, fmt.Errorf("%w: %w", ErrDeadline, ctx.Err())
 	}
+}
+
+// growStack gives the goroutine the stack that an evaluation will need, in one
+// step and while there is nothing on it to move. OPA evaluates by nested calls,
+// and growing by doubling under them took four tenths of a decision's time.
+//
+//go:noinline
+func growStack() byte {
+	var frame [64 << 10]byte
+	return frame[len(os.Args)&1] // an index the compiler cannot know, so that the frame is real
 }
 
 func (e *Engine) finish(ctx context.Context, policy *compiled, a answer) (*Result, error) {
