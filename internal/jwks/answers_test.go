@@ -51,14 +51,8 @@ func TestBadAnswersKeepTheLastGoodSet(t *testing.T) {
 	for name, answer := range answers {
 		t.Run(name, func(t *testing.T) {
 			i := startIssuer(t, body(named("r1")))
-			s, c, log := start(t, Config{URL: i.URL, Timeout: 300 * time.Millisecond, MinRefresh: time.Second})
 			var received atomic.Int64
-			transport := s.source.client.Transport.(*http.Transport)
-			dial := transport.DialContext
-			transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-				conn, err := dial(ctx, network, address)
-				return countingConn{conn, &received}, err
-			}
+			s, c, log := start(t, Config{URL: i.URL, Timeout: 300 * time.Millisecond, MinRefresh: time.Second}, countBytes(&received))
 			c.fetched(t)
 			before := wantKey(t, s, "r1")
 
@@ -91,6 +85,18 @@ func TestBadAnswersKeepTheLastGoodSet(t *testing.T) {
 	}
 	if n := elsewhere.asked.Load(); n != 0 {
 		t.Errorf("another host was asked %d times", n)
+	}
+}
+
+// countBytes counts what a set receives over the network.
+func countBytes(n *atomic.Int64) func(*Set) {
+	return func(s *Set) {
+		transport := s.source.client.Transport.(*http.Transport)
+		dial := transport.DialContext
+		transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := dial(ctx, network, address)
+			return countingConn{conn, n}, err
+		}
 	}
 }
 

@@ -95,7 +95,7 @@ func (c *clock) refresh(t *testing.T) time.Duration {
 }
 
 // start runs a set under a clock of its own, without waiting for its first fetch.
-func start(t *testing.T, cfg Config) (*Set, *clock, *bytes.Buffer) {
+func start(t *testing.T, cfg Config, prepare ...func(*Set)) (*Set, *clock, *bytes.Buffer) {
 	t.Helper()
 	if cfg.Name == "" {
 		cfg.Name = "test"
@@ -110,6 +110,9 @@ func start(t *testing.T, cfg Config) (*Set, *clock, *bytes.Buffer) {
 	}
 	c := &clock{at: time.Unix(1_800_000_000, 0), pauses: make(chan time.Duration, 1000), due: make(chan time.Time)}
 	s.now, s.after = c.now, c.after
+	for _, p := range prepare {
+		p(s)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()

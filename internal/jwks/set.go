@@ -75,8 +75,8 @@ func New(cfg Config, log *slog.Logger) (*Set, error) {
 }
 
 // Key returns the key of that id for that algorithm; an empty id means that the
-// token names none. It waits, within ctx, only for the very first fetch and for the
-// one that an unknown id may cause.
+// token names none. It waits, within ctx and Config.MaxWait, only for the very first
+// fetch and for the one that an unknown id may cause.
 //
 // ErrUnknown says that the issuer was asked and has no such key (or was asked so
 // shortly before that it is not asked again). ErrUnavailable says that nobody can

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -53,6 +54,7 @@ var providers = map[string]provider{
 		needs:      []string{"tenant"},
 		issuer:     func(p map[string]string) string { return "https://login.microsoftonline.com/" + p["tenant"] + "/v2.0" },
 		algorithms: []string{"RS256"},
+		roles:      "roles",
 		scopes:     "scp",
 	},
 	"okta": {
@@ -69,6 +71,8 @@ var providers = map[string]provider{
 		scopes:     "scp",
 	},
 }
+
+var tenantID = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
 // Provider is a ready-made issuer by name. Its keys are found by discovery; who the
 // tokens must be made for (Audiences) is left to the caller. The error names every
@@ -92,8 +96,13 @@ func Provider(name string, params map[string]string) (Issuer, error) {
 	if domain := params["domain"]; strings.ContainsAny(domain, "/:@?# ") {
 		faults = append(faults, fmt.Errorf("domain: %q is not a bare host name", domain))
 	}
-	if tenant := params["tenant"]; strings.ContainsAny(tenant, "/:@?# ") || tenant == "common" || tenant == "organizations" {
-		faults = append(faults, fmt.Errorf("tenant: %q is not the id of one tenant", tenant))
+	// By a tenant's domain, or for all tenants at once (common, organizations), the
+	// tokens still name the id in iss, and iss is compared exactly.
+	if tenant := params["tenant"]; tenant != "" && slices.Contains(p.needs, "tenant") && !tenantID.MatchString(tenant) {
+		faults = append(faults, fmt.Errorf("tenant: %q is not a tenant's id, such as 9188040d-6c67-4c5b-b112-36a304b66dad", tenant))
+	}
+	if realm := params["realm"]; strings.ContainsAny(realm, "/?#") {
+		faults = append(faults, fmt.Errorf("realm: %q is not a realm's name", realm))
 	}
 	if len(faults) > 0 {
 		return Issuer{}, errors.Join(faults...)
