@@ -200,6 +200,8 @@ func TestDecodeRefuses(t *testing.T) {
 		{`%s "request_headers_to_remove": ["Host"]}`, `"host" is not a policy's to change`},
 		{`%s "query_parameters_to_set": ["a"]}`, "query_parameters_to_set: is array, not an object"},
 		{`%s "query_parameters_to_set": {"a": 1}}`, `query_parameters_to_set: "a": is number`},
+		{`%s "headers": {"x-user": "admin "}}`, `headers: "x-user": the value begins or ends with a space or tab`},
+		{`%s "headers": {"x-user": ["bob", "\tadmin"]}}`, "begins or ends with a space"},
 		{`%s "query_parameters_to_set": {"a": "x\ny"}}`, `"a": holds a control byte`},
 		{`%s "query_parameters_to_set": {"a\u0000": "x"}}`, `holds a control byte`},
 		{`%s "query_parameters_to_remove": "a"}`, "query_parameters_to_remove: is string"},

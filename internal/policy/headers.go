@@ -90,8 +90,13 @@ func isToken(s string) bool {
 }
 
 // fieldValue refuses what would split a message or what proxies disagree about
-// (RFC 9110, 5.5): control bytes other than tab. The value is not shown.
+// (RFC 9110, 5.5): control bytes other than tab, and a space or tab at either end,
+// which whoever reads the message drops: the subject "admin " would be "admin" to the
+// app. The value is not shown.
 func fieldValue(s string) error {
+	if strings.Trim(s, " \t") != s {
+		return errors.New("the value begins or ends with a space or tab")
+	}
 	for i := range len(s) {
 		if c := s[i]; c < 0x20 && c != '\t' || c == 0x7f {
 			return fmt.Errorf("the value holds the control byte 0x%02x", c)
