@@ -75,7 +75,6 @@ func New(cfg Config, log *slog.Logger) (*Set, error) {
 }
 
 // Key returns the key of that id for that algorithm; an empty id means that the
-// Key returns the key of that id for that algorithm; an empty id means that the
 // token names none. It waits, within ctx and Config.MaxWait, only for the very first
 // fetch and for the one that an unknown id may cause.
 //
