@@ -104,7 +104,7 @@ func newIssuer(c *Issuer, all *Config) (token.Issuer, error) {
 	is.Keys.Name = c.Name
 	is.Audiences = c.Audiences
 	is.AllowAnyAudience = all.Insecure.AnyAudience
-	is.Leeway = time.Duration(c.Leeway)
+	is.Leeway = cmp.Or(time.Duration(c.Leeway), -1)
 	if len(c.Algorithms) > 0 {
 		is.Algorithms = c.Algorithms
 	}
