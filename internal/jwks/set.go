@@ -82,8 +82,9 @@ func New(cfg Config, log *slog.Logger) (*Set, error) {
 // shortly before that it is not asked again). ErrUnavailable says that nobody can
 // tell: no set, one older than Config.MaxStale, an issuer that fails, or no time.
 func (s *Set) Key(ctx context.Context, id, alg string) (Key, error) {
+	patience := s.cfg.MaxWait
 	if s.current.Load() == nil {
-		if err := s.wait(ctx, s.first); err != nil {
+		if err := s.wait(ctx, s.first, &patience); err != nil {
 			return Key{}, err
 		}
 	}
@@ -105,7 +106,7 @@ func (s *Set) Key(ctx context.Context, id, alg string) (Key, error) {
 		if coming == nil {
 			return Key{}, s.verdict()
 		}
-		if err := s.wait(ctx, coming.done); err != nil {
+		if err := s.wait(ctx, coming.done, &patience); err != nil {
 			return Key{}, err
 		}
 	}
@@ -167,7 +168,8 @@ func (s *Set) want() *flight {
 	return s.wanted
 }
 
-func (s *Set) wait(ctx context.Context, done <-chan struct{}) error {
+// wait waits within a call's patience, and takes from it what it took.
+func (s *Set) wait(ctx context.Context, done <-chan struct{}, patience *time.Duration) error {
 	select {
 	case <-done:
 		return nil
@@ -177,12 +179,14 @@ func (s *Set) wait(ctx context.Context, done <-chan struct{}) error {
 	if s.waiters.Add(1) > maxWaiters {
 		return fmt.Errorf("%w: too many wait for them", ErrUnavailable)
 	}
-	patience := time.NewTimer(s.cfg.MaxWait)
-	defer patience.Stop()
+	began := time.Now()
+	defer func() { *patience -= time.Since(began) }()
+	limit := time.NewTimer(*patience)
+	defer limit.Stop()
 	select {
 	case <-done:
 		return nil
-	case <-patience.C:
+	case <-limit.C:
 		return fmt.Errorf("%w: not fetched within %s", ErrUnavailable, s.cfg.MaxWait)
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))

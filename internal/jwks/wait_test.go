@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -32,4 +33,26 @@ func TestMaxWait(t *testing.T) {
 	}
 	stop()
 	<-ended
+}
+
+// And no longer in all: for a fetch that was under way when it came, and then for
+// one of its own.
+func TestMaxWaitInAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := New(Config{File: "keys.json", MaxWait: 400 * time.Millisecond}, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.current.Store(&snapshot{index: &index{}, confirmed: time.Now()})
+		s.depart()
+		go func() {
+			time.Sleep(300 * time.Millisecond)
+			s.arrive()
+		}()
+		came := time.Now()
+		_, err = s.Key(t.Context(), "new", "RS256")
+		if waited := time.Since(came); !errors.Is(err, ErrUnavailable) || waited != 400*time.Millisecond {
+			t.Errorf("%v after %s, want %v after 400ms", err, waited, ErrUnavailable)
+		}
+	})
 }
