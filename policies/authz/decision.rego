@@ -10,6 +10,7 @@
 package authz
 
 import data.authz.authn
+import data.authz.constraints
 import data.authz.cors
 import data.authz.csrf
 import data.authz.headers
@@ -19,6 +20,7 @@ import data.authz.prepared
 import data.authz.quotas
 import data.authz.rbac
 import data.authz.route
+import data.authz.xss
 
 # METADATA
 # title: The decision
@@ -34,7 +36,7 @@ decision := {
 	"query_parameters_to_remove": [],
 	"body": null,
 	"dynamic_metadata": _metadata,
-	"reason": [],
+	"reason": _remarks,
 	"quotas": _quotas,
 	"response": prepared.config.response,
 } if {
@@ -64,6 +66,8 @@ allowed if {
 	authn.pass
 	csrf.pass
 	rbac.pass
+	constraints.pass
+	xss.pass
 	_app_pass
 }
 
@@ -85,6 +89,10 @@ else := csrf.refusal if csrf.refusal
 
 else := rbac.refusal if rbac.refusal
 
+else := constraints.refusal if constraints.refusal
+
+else := xss.refusal if xss.refusal
+
 else := {"status": 403, "reason": data.app.deny, "headers": {}} if is_set(data.app.deny)
 
 else := {"status": 403, "reason": {"unexplained"}, "headers": {}}
@@ -104,11 +112,22 @@ _request_headers := object.union(identity.headers, data.app.request_headers) if 
 
 else := identity.headers
 
-_metadata := object.union({"route": route.id}, data.app.metadata) if is_object(data.app.metadata)
+_metadata := object.union(_usage, data.app.metadata) if is_object(data.app.metadata)
+
+else := _usage
+
+# The route's id says what was done, for metrics and logs; what was flagged goes on
+# to the app's log by way of Envoy.
+_usage := {"route": route.id, "xss": xss.flagged} if count(xss.flagged) > 0
 
 else := {"route": route.id} if route.id
 
 else := {}
+
+# An allowed request can still have something remarkable.
+_remarks := ["xss_flagged"] if count(xss.flagged) > 0
+
+else := []
 
 # METADATA
 # title: Faults of the configuration

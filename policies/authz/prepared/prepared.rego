@@ -13,7 +13,7 @@ import data.authz.defaults
 import data.authz.headers
 import data.authz.identity
 import data.authz.lint
-import data.authz.quotas as limits
+import data.authz.quotas as quota
 import data.authz.rbac
 
 # METADATA
@@ -36,7 +36,7 @@ origins := cors.compiled(config.cors)
 
 # METADATA
 # description: The quotas of requests that match no route.
-quotas := limits.compiled(config.quotas, null, {})
+quotas := quota.compiled(config.quotas, null, {})
 
 # METADATA
 # description: Whether somebody is left out of the quotas.
@@ -53,24 +53,27 @@ rows[id] := {
 	"needs": rbac.needs(config.roles, row),
 	"csrf": object.get(row, "csrf", "cookie"),
 	"cors": cors.compiled(object.union(config.cors, object.get(row, "cors", {}))),
-	"quotas": limits.compiled(config.quotas, id, row),
+	"quotas": quota.compiled(config.quotas, id, row),
 	"constraints": _constraints(row),
 	"xss": object.union(config.xss, object.get(row, "xss", {})),
 } if {
 	some id, row in data.authz.config.routes
 }
 
-# A schema is written in place or named; limits are the route's over the general ones.
-_constraints(row) := object.union(_schemas(row), {"limits": object.union(
-	object.remove(config.constraints, ["schemas"]),
-	object.get(row, "limits", {}),
-)})
-
-_schemas(row) := {place: schema |
-	some place in ["params", "query", "headers", "body"]
-	schema := _schema(row[place])
+# Limits are the route's over the general ones. Only with schemas is there anything
+# to match.
+_constraints(row) := object.union({"limits": limits}, _schemas(row)) if {
+	limits := object.union(config.constraints, object.get(row, "limits", {}))
 }
 
-_schema(given) := given if not is_string(given)
+_schemas(row) := {"schemas": schemas} if {
+	schemas := {place: _schema(given) |
+		some place, given in object.filter(row, ["params", "query", "headers", "body"])
+	}
+	count(schemas) > 0
+} else := {}
 
-else := config.schemas[given]
+# A schema is written in place or named.
+_schema(given) := config.schemas[given] if is_string(given)
+
+else := given

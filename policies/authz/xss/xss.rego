@@ -1,0 +1,93 @@
+# METADATA
+# title: Cross-site scripting
+# description: |
+#   Text that carries script into a page: elements that run or load it, event handlers,
+#   script URLs. It is a net below the app's own escaping and the CSP, not instead of
+#   them. A mode for all and for single fields (`body.comment`, `query.q`) says whether
+#   such text refuses the request (`refuse`), is only told (`flag`: reason and metadata)
+#   or passes (`off`). Mere "<", "&", quotes and most code samples are no script.
+package authz.xss
+
+import data.authz.errors
+import data.authz.route
+
+# METADATA
+# description: No field that must not carries script.
+pass if {
+	_nothing
+} else if {
+	count(refused) == 0
+}
+
+# METADATA
+# description: 400, with the fields; never the text.
+refusal := {
+	"status": 400,
+	"reason": {"xss"},
+	"headers": {"content-type": "application/problem+json"},
+	"body": errors.problem(400, "Invalid input", {"errors": [{"field": field, "rule": "xss"} | some field in refused]}),
+} if {
+	not pass
+}
+
+# METADATA
+# description: The fields with script for which the request is refused.
+refused contains field if {
+	some field in _found
+	object.get(route.row.xss.fields, _plain(field), route.row.xss.mode) == "refuse"
+}
+
+# METADATA
+# description: The fields with script that the app should know of.
+flagged contains field if {
+	not _nothing
+	some field in _found
+	object.get(route.row.xss.fields, _plain(field), route.row.xss.mode) == "flag"
+}
+
+# A request without a body and a query, which most are, or a route without the rule.
+_nothing if {
+	is_null(input.parsed_body)
+	count(input.parsed_query) == 0
+}
+
+_nothing if {
+	route.row.xss.mode == "off"
+	count(route.row.xss.fields) == 0
+}
+
+_found contains concat(".", [sprintf("%v", [step]) | some step in array.concat([place], path)]) if {
+	some place, document in {"body": object.get(input, "parsed_body", null), "query": object.get(input, "parsed_query", null)}
+	walk(document, [path, text])
+	is_string(text)
+	script(text)
+}
+
+# Fields are configured without the indices of arrays.
+_plain(field) := concat(".", [step | some step in split(field, "."); not regex.match(`^[0-9]+$`, step)])
+
+# METADATA
+# description: Whether text carries script.
+script(text) if regex.match(_pattern, text)
+
+_pattern := concat("", ["(?is)", concat("|", _patterns)])
+
+_patterns := [
+	`<\s*/?\s*script(\s|/|>|$)`,
+	`%3c\s*(%2f)?\s*script`,
+	# An event handler in a tag.
+	`<[a-z!/?][^>]*[\s/"'\x60]on[a-z]{3,}\s*=`,
+	# Elements that load what they name.
+	`<\s*(iframe|frame|embed|object|applet|portal)\s[^>]*(src|srcdoc|data|code|classid)\s*=`,
+	`<\s*(base|link)\s[^>]*href\s*=`,
+	`<\s*meta\s[^>]*http-equiv\s*=`,
+	`<\s*style(\s|/|>)`,
+	`<[a-z][^>]*\sstyle\s*=[^>]*(expression\s*\(|javascript\s*:|-moz-binding|behavior\s*:)`,
+	`<\s*(animate|set|animatetransform)\s[^>]*attributename\s*=`,
+	# Script URLs, in an attribute or as the whole value; browsers skip blanks inside.
+	`(href|src|action|formaction|data|poster|background|to|values)\s*=\s*["'\x60]?\s*(j\s*a\s*v\s*a|v\s*b|l\s*i\s*v\s*e)\s*s\s*c\s*r\s*i\s*p\s*t\s*:`,
+	`(href|src|action|formaction|data)\s*=\s*["'\x60]?\s*data\s*:\s*(text/html|image/svg|application/xhtml)`,
+	`(href|src|action|formaction|data)\s*=\s*["'\x60]?[^"'\x60>]*&(#x?[0-9a-f]+|tab|newline|colon)[^"'\x60>]*(script|:)`,
+	`^[\x00-\x20]*(j\s*a\s*v\s*a|v\s*b)\s*s\s*c\s*r\s*i\s*p\s*t\s*:\s*[^\s(\x60=]*[(\x60=]`,
+	`^[\x00-\x20]*data\s*:\s*(text/html|image/svg|application/xhtml)`,
+]
