@@ -11,13 +11,16 @@ import (
 	"github.com/open-policy-agent/opa/v1/dependencies"
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
+	"github.com/open-policy-agent/opa/v1/topdown/builtins"
 )
 
 // What a policy library works out of its data before there is any request lies in
 // one package that reads no input. It is evaluated here once, at load, and its
 // values take the place of its rules: what is left to do for a request is to look
 // them up. Under a stock OPA the rules are evaluated where they are asked; the
-// values are the same.
+// values are the same. What would not be the same is refused: data holds no sets and
+// no keys but strings (a set made a list holds nobody by name, and a "not" before it
+// lets everybody in), and what reads a clock would read it once.
 var (
 	preparedPackage = []string{"authz", "prepared"}
 	// configErrors is the library's own word on the data; any member keeps the
@@ -48,11 +51,12 @@ func (c *content) prepare(ctx context.Context, s *settings) error {
 	if slices.ContainsFunc(reads, func(r ast.Ref) bool { return r.HasPrefix(ast.InputRootRef) }) {
 		return errReadsInput
 	}
-	evaluate := func(path []string) (any, error) {
-		results, err := rego.New(
+	changing := builtins.NDBCache{}
+	evaluate := func(path []string, options ...func(*rego.Rego)) (any, error) {
+		results, err := rego.New(append(options,
 			rego.ParsedQuery(ast.NewBody(ast.NewExpr(ast.NewTerm(dataRef(path))))),
 			rego.Compiler(compiler), rego.Store(store),
-		).Eval(ctx)
+		)...).Eval(ctx)
 		if err != nil || len(results) == 0 {
 			return nil, err
 		}
@@ -65,14 +69,49 @@ func (c *content) prepare(ctx context.Context, s *settings) error {
 	if list, ok := faults.([]any); ok && len(list) > 0 {
 		return faultsError(list)
 	}
-	values, err := evaluate(preparedPackage)
+	values, err := evaluate(preparedPackage, rego.NDBuiltinCache(changing),
+		rego.GenerateJSON(func(t *ast.Term, _ *rego.EvalContext) (any, error) { return asData(t.Value, ref.String()) }))
 	if err != nil {
 		return fmt.Errorf("preparing the configuration data: %w", err)
+	}
+	for name := range changing {
+		// Schemas are flagged for what they might fetch, which they may not here.
+		if name != ast.JSONMatchSchema.Name && name != ast.JSONSchemaVerify.Name {
+			return fmt.Errorf("%s is worked out at load, it cannot call %s", ref, name)
+		}
 	}
 	for _, name := range names {
 		delete(c.modules, name)
 	}
 	return merge(c.data, map[string]any{preparedPackage[0]: map[string]any{preparedPackage[1]: values}}, "data")
+}
+
+// asData is a value as data can hold it.
+func asData(v ast.Value, at string) (any, error) {
+	switch v := v.(type) {
+	case ast.Set:
+		return nil, fmt.Errorf("%s is a set, which data cannot hold: make it an object or a list", at)
+	case *ast.Array:
+		out := make([]any, v.Len())
+		for i := range out {
+			var err error
+			if out[i], err = asData(v.Elem(i).Value, fmt.Sprintf("%s[%d]", at, i)); err != nil {
+				return nil, err
+			}
+		}
+		return out, nil
+	case ast.Object:
+		out := make(map[string]any, v.Len())
+		return out, v.Iter(func(key, value *ast.Term) (err error) {
+			name, ok := key.Value.(ast.String)
+			if !ok {
+				return fmt.Errorf("%s has a key that is no string, which data cannot hold", at)
+			}
+			out[string(name)], err = asData(value.Value, at+"."+string(name))
+			return err
+		})
+	}
+	return ast.JSON(v)
 }
 
 // faultsError names every fault of the data, as the library's lint words it.
