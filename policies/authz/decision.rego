@@ -73,7 +73,7 @@ allowed if {
 
 # METADATA
 # description: What the first row that does not pass says.
-refusal := {"status": 500, "reason": {sprintf("config_%s", [fault.section]) | some fault in prepared.faults}, "headers": {}} if {
+refusal := {"status": 500, "reason": {sprintf("config_%s", [split(fault.section, ".")[0]]) | some fault in prepared.faults}, "headers": {}} if {
 	not count(prepared.faults) == 0
 }
 
@@ -106,7 +106,9 @@ _response_headers := object.union(_library_headers, data.app.response_headers) i
 
 else := _library_headers
 
-_library_headers := object.union(headers.values, cors.headers)
+_library_headers := object.union(headers.values, cors.headers) if headers.values
+
+else := cors.headers
 
 _request_headers := object.union(identity.headers, data.app.request_headers) if is_object(data.app.request_headers)
 
@@ -138,7 +140,9 @@ config_errors contains fault if some fault in prepared.faults
 
 _quotas := array.concat(quotas.asked, data.app.quotas) if is_array(data.app.quotas)
 
-else := quotas.asked
+else := quotas.asked if quotas.asked
+
+else := []
 
 # A redirect or an answer to a preflight is no refusal: nothing is counted.
 _charged := [] if refusal.answer == true
