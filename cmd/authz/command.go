@@ -79,7 +79,7 @@ Exit codes: 0 fine, 1 could not run, 2 findings or failed checks,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(runCommand(), validateCommand(), lintEnvoyCommand(), matrixCommand(), configCommand(), versionCommand())
+	root.AddCommand(runCommand(), validateCommand(), lintEnvoyCommand(), newCommand(), matrixCommand(), configCommand(), versionCommand())
 	return root
 }
 
