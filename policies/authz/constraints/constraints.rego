@@ -197,7 +197,7 @@ _named(place, path) := concat(".", [sprintf("%v", [name]) | some name in array.c
 # The built-in names the object that lacks a field or has one too many, and the
 # field only in its sentence.
 _field(place, fault) := concat(".", [name |
-	some name in [place, trim_prefix(trim_prefix(fault.field, "(root)"), "."), _member(fault)]
+	some name in [place, trim_prefix(trim_prefix(fault.field, "(Root)"), "."), _member(fault)]
 	name != ""
 ])
 

@@ -87,7 +87,8 @@ _patterns := [
 	# Script URLs, in an attribute or as the whole value; browsers skip blanks inside.
 	`(href|src|action|formaction|data|poster|background|to|values)\s*=\s*["'\x60]?\s*(j\s*a\s*v\s*a|v\s*b|l\s*i\s*v\s*e)\s*s\s*c\s*r\s*i\s*p\s*t\s*:`,
 	`(href|src|action|formaction|data)\s*=\s*["'\x60]?\s*data\s*:\s*(text/html|image/svg|application/xhtml)`,
-	`(href|src|action|formaction|data)\s*=\s*["'\x60]?[^"'\x60>]*&(#x?[0-9a-f]+|tab|newline|colon)[^"'\x60>]*(script|:)`,
+	# An entity before the scheme ends hides what the scheme is.
+	`(href|src|action|formaction|data)\s*=\s*["'\x60]?[^"'\x60:/?#>]*&(#|tab;|newline;|colon;)`,
 	`^[\x00-\x20]*(j\s*a\s*v\s*a|v\s*b)\s*s\s*c\s*r\s*i\s*p\s*t\s*:\s*[^\s(\x60=]*[(\x60=]`,
 	`^[\x00-\x20]*data\s*:\s*(text/html|image/svg|application/xhtml)`,
 ]
