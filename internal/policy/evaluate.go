@@ -3,7 +3,6 @@ package policy
 import (
 	"context"
 	"fmt"
-	"os"
 	"runtime/debug"
 
 	"authz/internal/check"
@@ -63,8 +62,10 @@ func (e *Engine) Eval(ctx context.Context, r *check.Request, token *check.Token)
 //go:noinline
 func growStack() byte {
 	var frame [64 << 10]byte
-	return frame[len(os.Args)&1] // an index the compiler cannot know, so that the frame is real
+	return frame[someIndex&1] // which the compiler cannot know, so that the frame is real
 }
+
+var someIndex int
 
 func (e *Engine) finish(ctx context.Context, policy *compiled, a answer) (*Result, error) {
 	switch {
