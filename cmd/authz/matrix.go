@@ -156,12 +156,11 @@ func loadPolicies(ctx context.Context, c *Config, paths []string) (*policyVersio
 }
 
 func questions(versions []*policyVersion, callersFile string) ([]matrix.Caller, []matrix.Operation, error) {
-	var engines []*policy.Engine
 	var apis []*matrix.API
 	for _, v := range versions {
-		engines, apis = append(engines, v.engine), append(apis, v.api)
+		apis = append(apis, v.api)
 	}
-	operations, err := matrix.Operations(engines, apis)
+	operations, err := matrix.Operations(apis...)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -58,13 +58,14 @@ func (c Cell) equal(other Cell) bool { return c.String() == other.String() }
 // Evaluate asks the engine about every operation of every caller.
 func Evaluate(ctx context.Context, e *policy.Engine, callers []Caller, operations []Operation) (*Matrix, error) {
 	m := &Matrix{Callers: callers, Operations: operations}
-	for i := range operations {
-		row := make([]Cell, len(callers))
-		for j := range callers {
-			var err error
-			if row[j], err = decide(ctx, e, &callers[j], &operations[i]); err != nil {
+	for _, o := range operations {
+		row := make([]Cell, 0, len(callers))
+		for _, c := range callers {
+			cell, err := decide(ctx, e, &c, &o)
+			if err != nil {
 				return nil, err
 			}
+			row = append(row, cell)
 		}
 		m.Cells = append(m.Cells, row)
 	}

@@ -83,7 +83,7 @@ func evaluate(t *testing.T, rego, data string, callers []Caller) *Matrix {
 	if callers == nil {
 		callers = Callers(api)
 	}
-	operations, err := Operations([]*policy.Engine{e}, []*API{api})
+	operations, err := Operations(api)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,9 +228,9 @@ func TestUndecided(t *testing.T) {
 
 // Two versions are asked the same questions, whichever of them knows the route.
 func TestTwoVersions(t *testing.T) {
-	one, oneAPI := load(t, team, "authz: {config: {routes: {a: {methods: [GET], path: /a, roles: [x]}}}}")
-	two, twoAPI := load(t, team, "authz: {config: {routes: {a: {methods: [GET], path: /a, roles: [y]}, b: {methods: [GET], path: /b, scopes: [s]}}}}")
-	operations, err := Operations([]*policy.Engine{one, two}, []*API{oneAPI, twoAPI})
+	_, oneAPI := load(t, team, "authz: {config: {routes: {a: {methods: [GET], path: /a, roles: [x]}}}}")
+	_, twoAPI := load(t, team, "authz: {config: {routes: {a: {methods: [GET], path: /a, roles: [y]}, b: {methods: [GET], path: /b, scopes: [s]}}}}")
+	operations, err := Operations(oneAPI, twoAPI)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -301,6 +301,25 @@ func TestRequest(t *testing.T) {
 		!reflect.DeepEqual(got.Query, map[string][]string{"q": {"sample"}, "list": {"true", "true"}}) ||
 		!got.Body.Parsed || !reflect.DeepEqual(got.Body.Value, map[string]any{"n": json.Number("1")}) {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// Path parameters are what their schemas ask for, unless another route is in the way.
+func TestPathFromSchema(t *testing.T) {
+	for _, c := range []struct{ path, property, want string }{
+		{"/a/{id}", `{"type":"string","enum":["red"]}`, "/a/red"},
+		{"/a/{id:int}", `{"type":"integer","minimum":5000}`, "/a/5000"},
+		{"/a/{id:uuid}", `{"type":"string","format":"uuid"}`, "/a/ffffffff-0000-4000-8000-000000000001"},
+		{"/a/{id:slug}", `{"type":"string","examples":["No slug"]}`, "/a/sample-1"},
+		{"/a/{id}", `null`, "/a/sample_1"},
+	} {
+		r := &route{id: "a", Path: c.path, params: schema(t, `{"properties":{"id":`+c.property+`}}`)}
+		for seed, want := range map[int]string{1: c.want, 2: ""} {
+			o := Operation{Path: c.path, route: r, seed: seed}
+			if got := o.path(&Caller{}); got != want && (seed == 1 || !strings.Contains(got, "2")) {
+				t.Errorf("%s with %s, seed %d: got %s, want %s", c.path, c.property, seed, got, want)
+			}
+		}
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 // API is what the data of one policy says of routes and roles.
 type API struct {
+	engine *policy.Engine
 	routes []route // by id
 	roles  []string
 }
@@ -34,7 +35,7 @@ type route struct {
 		Bypass []string `json:"bypass"`
 	} `json:"owner"`
 	// What a request of the route must look like, as JSON Schemas.
-	query, headers, body map[string]any
+	params, query, headers, body map[string]any
 }
 
 // Describe reads the route table in force and the role hierarchy beside it.
@@ -52,7 +53,7 @@ func Describe(ctx context.Context, e *policy.Engine, routes string) (*API, error
 		return nil, err
 	}
 	named, _ := schemas.(map[string]any)
-	api := &API{}
+	api := &API{engine: e}
 	for _, id := range slices.Sorted(maps.Keys(rows)) {
 		r := route{id: id}
 		if err := r.read(rows[id]); err != nil {
@@ -96,7 +97,7 @@ func (r *route) read(row any) error {
 // schemas finds the schemas of the row, written in place or by name.
 func (r *route) schemas(row any, named map[string]any) {
 	fields, _ := row.(map[string]any)
-	for name, into := range map[string]*map[string]any{"query": &r.query, "headers": &r.headers, "body": &r.body} {
+	for name, into := range map[string]*map[string]any{"params": &r.params, "query": &r.query, "headers": &r.headers, "body": &r.body} {
 		schema := fields[name]
 		if text, ok := schema.(string); ok {
 			schema = named[text]
@@ -145,10 +146,10 @@ func (o Operation) String() string {
 
 // Operations lists every method of every route, by path. An operation that
 // several APIs have is there once.
-func Operations(engines []*policy.Engine, apis []*API) ([]Operation, error) {
+func Operations(apis ...*API) ([]Operation, error) {
 	var all []Operation
 	seen := map[string]bool{}
-	for i, api := range apis {
+	for _, api := range apis {
 		for j := range api.routes {
 			r := &api.routes[j]
 			for _, o := range r.operations() {
@@ -156,7 +157,7 @@ func Operations(engines []*policy.Engine, apis []*API) ([]Operation, error) {
 					continue
 				}
 				seen[o.String()] = true
-				if !o.reach(engines[i]) {
+				if !o.reach(api.engine) {
 					return nil, fmt.Errorf("route %q: %s %s: every sample path is matched by another route first", r.id, o.Method, o.Path)
 				}
 				all = append(all, o)

@@ -111,8 +111,23 @@ func (o *Operation) path(c *Caller) string {
 			}
 			return sample(kinds[name], o.seed, true)
 		}
+		if o.seed == 1 {
+			if value := o.route.param(name); fits(kinds[name], value) {
+				return escape(value)
+			}
+		}
 		return sample(kinds[name], o.seed, false)
 	})
+}
+
+// param is the least value that the route's schema asks of a path parameter.
+func (r *route) param(name string) string {
+	properties, _ := r.params["properties"].(map[string]any)
+	property, _ := properties[name].(map[string]any)
+	if property == nil {
+		return ""
+	}
+	return fmt.Sprint(example(property))
 }
 
 // types are the route table's typed parameters.
