@@ -93,14 +93,18 @@ else := constraints.refusal if constraints.refusal
 
 else := xss.refusal if xss.refusal
 
-else := {"status": 403, "reason": data.app.deny, "headers": {}} if is_set(data.app.deny)
+else := {"status": _app_status, "reason": data.app.deny, "headers": {}} if is_set(data.app.deny)
 
 else := {"status": 403, "reason": {"unexplained"}, "headers": {}}
+
+_app_status := data.app.http_status if is_number(data.app.http_status)
+
+else := 403
 
 # A team's rules pass when there are none, or when none of them denies.
 _app_pass if not data.app.deny
 
-_app_pass if count(data.app.deny) == 0
+_app_pass if data.app.deny == set()
 
 _response_headers := object.union(_library_headers, data.app.response_headers) if is_object(data.app.response_headers)
 
@@ -120,7 +124,7 @@ else := _usage
 
 # The route's id says what was done, for metrics and logs; what was flagged goes on
 # to the app's log by way of Envoy.
-_usage := {"route": route.id, "xss": xss.flagged} if count(xss.flagged) > 0
+_usage := {"route": route.id, "xss": [field | some field in xss.flagged]} if count(xss.flagged) > 0
 
 else := {"route": route.id} if route.id
 
