@@ -2,7 +2,7 @@
 # pinned in tools/ and go.mod, fetched once and kept in .cache/ or Go's own caches.
 
 .DEFAULT_GOAL := help
-.PHONY: help build envoy demo test test-short lint policies format fuzz clean
+.PHONY: help build envoy chromium demo test test-short lint policies format fuzz clean
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 5m
@@ -21,18 +21,22 @@ build: ## bin/authz
 envoy: ## find or fetch Envoy (.cache/bin/envoy)
 	@tools/get-envoy
 
+chromium: ## find or install Chromium, the judge of the browser tests
+	@tools/get-chromium
+
 demo: envoy ## a guided tour of real requests, then yours (ARGS=--check: the tour only, as a test)
 	@go build -o .cache/bin/demo ./demo
 	@.cache/bin/demo $(ARGS)
 
 test: ## everything: format, vet, lint, policies, unit and end-to-end tests with the race detector, the demo
 	@tools/stage 'Envoy' tools/get-envoy
+	@tools/stage 'Chromium' tools/get-chromium
 	@tools/stage 'C compiler (the race detector needs one)' tools/c-compiler
 	@tools/stage 'gofmt' tools/formatted
 	@tools/stage 'go vet' go vet ./...
 	@tools/stage 'golangci-lint (the first time it is built: a minute or two)' $(LINT) run
 	@$(MAKE) --no-print-directory policies
-	@tools/stage 'go test -race, end to end through Envoy included' go test -race -count=1 -timeout 30m ./...
+	@tools/stage 'go test -race, end to end through Envoy and in a browser included' go test -race -count=1 -timeout 30m ./...
 	@tools/stage 'demo' $(MAKE) --no-print-directory demo ARGS=--check
 	@printf '\nEverything passed.\n'
 
