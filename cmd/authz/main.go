@@ -5,6 +5,8 @@
 //
 //	authz run         answer checks until told to stop
 //	authz validate    check configuration and policies without starting
+//	authz new         write a policy project that passes its own tests
+//	authz matrix      who may do what, and what a change opens
 //	authz lint-envoy  name the settings of an Envoy configuration that open a hole
 //	authz config      the configuration's JSON Schema, reference and example
 //	authz version     what this binary is
