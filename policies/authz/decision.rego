@@ -110,9 +110,7 @@ _response_headers := object.union(_library_headers, data.app.response_headers) i
 
 else := _library_headers
 
-_library_headers := object.union(headers.values, cors.headers) if headers.values
-
-else := cors.headers
+_library_headers := object.union(headers.values, cors.headers)
 
 _request_headers := object.union(identity.headers, data.app.request_headers) if is_object(data.app.request_headers)
 

@@ -11,7 +11,7 @@ import data.authz.prepared
 
 # METADATA
 # description: The matched row's id and parameters; null where none matches.
-match := input.route if not _matching_here
+match := input.route if _given
 
 else := matched(input.attributes.request.http.method, input.parsed_path)
 
@@ -63,8 +63,6 @@ matched(method, path) := {"id": best[2], "params": _values(data.authz.config.rou
 		ranks := _ranks(fields.path, path)
 	])
 }
-
-_matching_here if not _given
 
 _given if is_object(input.route)
 
