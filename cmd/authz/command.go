@@ -70,6 +70,7 @@ behind Envoy needs no security code: it verifies the token, asks your Rego
 policies, enforces the quotas and tells Envoy what to do.
 
 Start with:
+  authz new shop                      a policy project that passes its own tests
   authz config example > authz.yaml   a configuration to edit
   authz validate --config authz.yaml  is it right, do the policies compile?
   authz run --config authz.yaml       answer Envoy
@@ -79,7 +80,7 @@ Exit codes: 0 fine, 1 could not run, 2 findings or failed checks,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(runCommand(), validateCommand(), lintEnvoyCommand(), newCommand(), matrixCommand(), configCommand(), versionCommand())
+	root.AddCommand(runCommand(), validateCommand(), lintEnvoyCommand(), newCommand(), matrixCommand(), importCommand(), configCommand(), versionCommand())
 	return root
 }
 

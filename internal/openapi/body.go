@@ -41,7 +41,9 @@ func (t *translation) body(op operation) *Body {
 		at := content.at(media)
 		schema, ok := any(map[string]any{}), true // any body, but one that can be read
 		if at.has("schema") {
-			schema, ok = t.mediaSchema(at, name)
+			if schema, ok = t.mediaSchema(at, name); !ok {
+				schema = map[string]any{}
+			}
 		}
 		if first.file != nil && !reflect.DeepEqual(schema, out.Schema) {
 			t.report.lose("media_schema", Narrower, at, "%s: a route has one schema, that of %s; bodies of this type are refused", op.name(), first)

@@ -73,8 +73,8 @@ type Route struct {
 type Body struct {
 	Required     bool
 	ContentTypes []string
-	// Schema is nil where the document does not say, or where it could not be
-	// carried over.
+	// Schema is nil where the sidecar cannot read such bodies. An empty one takes
+	// any body that can be read.
 	Schema any
 }
 
