@@ -37,6 +37,7 @@ type Engine struct {
 	log      *slog.Logger
 	current  atomic.Pointer[compiled] // nil until the first good load
 	slots    chan struct{}            // one token for each evaluation under way
+	jobs     chan func()              // unbuffered: to a goroutine that waits for work
 
 	loading sync.Mutex // one load at a time; guards failed
 	failed  string     // digest of the content that did not compile last, and
@@ -64,7 +65,7 @@ func New(cfg Config, log *slog.Logger) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("policy configuration: %w", err)
 	}
-	return &Engine{settings: s, log: log, slots: make(chan struct{}, s.MaxConcurrent)}, nil
+	return &Engine{settings: s, log: log, slots: make(chan struct{}, s.MaxConcurrent), jobs: make(chan func())}, nil
 }
 
 // Status reports without waiting for a load under way. The zero Status: nothing

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"time"
 
 	"authz/internal/check"
 
@@ -40,12 +41,11 @@ func (e *Engine) Eval(ctx context.Context, r *check.Request, token *check.Token)
 	}
 	cancel := topdown.NewCancel()
 	done := make(chan answer, 1)
-	go func() {
+	e.work(func() {
 		defer func() { <-e.slots }()
-		growStack()
 		result, err := policy.decide(ctx, cancel, r, token)
 		done <- answer{result, err}
-	}()
+	})
 	select {
 	case a := <-done:
 		return e.finish(ctx, policy, a)
@@ -55,17 +55,33 @@ func (e *Engine) Eval(ctx context.Context, r *check.Request, token *check.Token)
 	}
 }
 
-// growStack gives the goroutine the stack that an evaluation will need, in one
-// step and while there is nothing on it to move. OPA evaluates by nested calls,
-// and growing by doubling under them took four tenths of a decision's time.
-//
-//go:noinline
-func growStack() byte {
-	var frame [64 << 10]byte
-	return frame[someIndex&1] // which the compiler cannot know, so that the frame is real
+// idleWorker is how long a goroutine waits for the next evaluation.
+const idleWorker = 10 * time.Second
+
+// work runs f on a goroutine that has evaluated before, if one is idle, else on a
+// new one. OPA evaluates by deeply nested calls; growing a fresh stack under them
+// costs as much again as the evaluation. At most as many wait as ever ran at once.
+func (e *Engine) work(f func()) {
+	select {
+	case e.jobs <- f:
+	default:
+		go e.worker(f)
+	}
 }
 
-var someIndex int
+func (e *Engine) worker(f func()) {
+	idle := time.NewTimer(idleWorker)
+	defer idle.Stop()
+	for {
+		f()
+		idle.Reset(idleWorker)
+		select {
+		case f = <-e.jobs:
+		case <-idle.C:
+			return
+		}
+	}
+}
 
 func (e *Engine) finish(ctx context.Context, policy *compiled, a answer) (*Result, error) {
 	switch {
