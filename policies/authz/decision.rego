@@ -59,7 +59,7 @@ decision := {
 # METADATA
 # description: Every row passes.
 allowed if {
-	count(prepared.faults) == 0
+	prepared.faults == []
 	https.pass
 	not cors.is_preflight
 	route.pass
@@ -74,7 +74,7 @@ allowed if {
 # METADATA
 # description: What the first row that does not pass says.
 refusal := {"status": 500, "reason": {sprintf("config_%s", [split(fault.section, ".")[0]]) | some fault in prepared.faults}, "headers": {}} if {
-	not count(prepared.faults) == 0
+	not prepared.faults == []
 }
 
 else := https.refusal if https.refusal
@@ -110,7 +110,9 @@ _response_headers := object.union(_library_headers, data.app.response_headers) i
 
 else := _library_headers
 
-_library_headers := object.union(headers.values, cors.headers)
+_library_headers := headers.values if cors.headers == {}
+
+else := object.union(headers.values, cors.headers)
 
 _request_headers := object.union(identity.headers, data.app.request_headers) if is_object(data.app.request_headers)
 
@@ -122,14 +124,19 @@ else := _usage
 
 # The route's id says what was done, for metrics and logs; what was flagged goes on
 # to the app's log by way of Envoy.
-_usage := {"route": route.id, "xss": [field | some field in xss.flagged]} if count(xss.flagged) > 0
+_usage := {"route": route.id, "xss": [field | some field in xss.flagged]} if _flagged
 
 else := {"route": route.id} if route.id
 
 else := {}
 
+_flagged if {
+	route.row.xss.flags
+	count(xss.flagged) > 0
+}
+
 # An allowed request can still have something remarkable.
-_remarks := ["xss_flagged"] if count(xss.flagged) > 0
+_remarks := ["xss_flagged"] if _flagged
 
 else := []
 

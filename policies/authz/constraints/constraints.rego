@@ -15,12 +15,10 @@ import data.authz.route
 # METADATA
 # description: The request is within its bounds and matches every schema of its route.
 pass if {
-	_size <= _limits.max_bytes
 	not _schemas
-}
-
-pass if {
-	_size <= _limits.max_bytes
+	not _large
+} else if {
+	not _large
 	_readable
 	count(violations) == 0
 }
@@ -29,7 +27,7 @@ pass if {
 # description: |
 #   413 for too much, 415 for another content type, 400 for a body that could not be
 #   read, else the configured status with the fields.
-refusal := {"status": 413, "reason": {"body_too_large"}, "headers": {}} if not _size <= _limits.max_bytes
+refusal := {"status": 413, "reason": {"body_too_large"}, "headers": {}} if _large
 
 else := {"status": _unread[0], "reason": {_unread[1]}, "headers": {}} if _unread
 
@@ -71,13 +69,11 @@ _reads_body if is_object(_schemas.body)
 
 _headers := input.attributes.request.http.headers
 
-# The body's size as Envoy counted it or as the client declared it, whichever is more.
-# Envoy says -1 where it does not know; it has bounded the body all the same.
-_size := max([object.get(input, ["attributes", "request", "http", "size"], 0), _declared])
+# By the size that Envoy counted, or the one that the client declared. Envoy says -1
+# where it does not know; it has bounded the body all the same.
+_large if input.attributes.request.http.size > _limits.max_bytes
 
-_declared := to_number(_headers["content-length"]) if regex.match(`^[0-9]{1,15}$`, _headers["content-length"])
-
-else := 0
+_large if to_number(_headers["content-length"]) > _limits.max_bytes
 
 # What was not read cannot be judged. A body cut short is read by nobody.
 _readable if not _unread
@@ -111,7 +107,7 @@ _matched(place, schema) := (_schema_faults(place, schema, document) | _format_fa
 	document := _document(place)
 }
 
-_some_body if _size > 0
+_some_body if input.attributes.request.http.size > 0
 
 _some_body if not is_null(input.parsed_body)
 

@@ -15,6 +15,7 @@ import data.authz.identity
 import data.authz.lint
 import data.authz.quotas as quota
 import data.authz.rbac
+import data.authz.xss
 
 # METADATA
 # description: Every section of data.authz.config over its defaults.
@@ -55,7 +56,7 @@ rows[id] := {
 	"cors": cors.compiled(object.union(config.cors, object.get(row, "cors", {}))),
 	"quotas": quota.compiled(config.quotas, id, row),
 	"constraints": _constraints(row),
-	"xss": object.union(config.xss, object.get(row, "xss", {})),
+	"xss": xss.compiled(object.union(config.xss, object.get(row, "xss", {}))),
 } if {
 	some id, row in data.authz.config.routes
 }

@@ -12,11 +12,18 @@ import data.authz.route
 
 # METADATA
 # description: The quotas of this request.
-asked := [] if _skipped
+asked := [] if {
+	prepared.skips
+	_skipped
+}
 
-else := _rows.known if input.token.status == "valid"
+else := route.row.quotas.known if input.token.status == "valid"
 
-else := _rows.anonymous
+else := route.row.quotas.anonymous if route.row
+
+else := prepared.quotas.known if input.token.status == "valid"
+
+else := prepared.quotas.anonymous
 
 # METADATA
 # description: |
@@ -41,10 +48,6 @@ else := array.concat(
 	],
 )
 
-_rows := route.row.quotas if route.row
-
-else := prepared.quotas
-
 _off(null)
 
 _off(false)
@@ -68,18 +71,15 @@ _key("user", true) := ["user", {"ref": "token.issuer"}, {"ref": "token.subject"}
 _key("user", false) := ["address", {"ref": "client.ip_block"}]
 
 _skipped if {
-	prepared.skips
 	some role in input.token.roles
 	role in prepared.config.quotas.skip.roles
 }
 
 _skipped if {
-	prepared.skips
 	input.token.subject in prepared.config.quotas.skip.subjects
 }
 
 _skipped if {
-	prepared.skips
 	some block in prepared.config.quotas.skip.addresses
 	net.cidr_contains(block, input.client.ip)
 }

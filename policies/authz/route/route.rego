@@ -11,7 +11,9 @@ import data.authz.prepared
 
 # METADATA
 # description: The matched row's id and parameters; null where none matches.
-match := input.route if _given
+match := input.route if is_object(input.route)
+
+else := null if is_null(input.route)
 
 else := matched(input.attributes.request.http.method, input.parsed_path)
 
@@ -63,10 +65,6 @@ matched(method, path) := {"id": best[2], "params": _values(data.authz.config.rou
 		ranks := _ranks(fields.path, path)
 	])
 }
-
-_given if is_object(input.route)
-
-_given if is_null(input.route)
 
 # A row that lists GET also matches HEAD (RFC 9110, 9.3.2), after one that lists HEAD.
 _preference(methods, method) := 0 if method in methods

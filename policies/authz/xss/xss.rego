@@ -45,16 +45,19 @@ flagged contains field if {
 	object.get(route.row.xss.fields, _plain(field), route.row.xss.mode) == "flag"
 }
 
+# METADATA
+# description: A row's modes, and whether any of them is to flag or to do anything at all.
+compiled(modes) := object.union(modes, {"flags": "flag" in used, "on": count(used - {"off"}) > 0}) if {
+	used := {modes.mode} | {mode | some mode in modes.fields}
+}
+
 # A request without a body and a query, which most are, or a route without the rule.
 _nothing if {
 	is_null(input.parsed_body)
 	count(input.parsed_query) == 0
 }
 
-_nothing if {
-	route.row.xss.mode == "off"
-	count(route.row.xss.fields) == 0
-}
+_nothing if route.row.xss.on == false
 
 _found contains concat(".", [sprintf("%v", [step]) | some step in array.concat([place], path)]) if {
 	some place, document in {"body": object.get(input, "parsed_body", null), "query": object.get(input, "parsed_query", null)}

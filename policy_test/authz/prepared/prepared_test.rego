@@ -46,6 +46,6 @@ test_a_row if {
 			"limits": object.union(defaults.constraints, {"max_bytes": 1}),
 			"schemas": {"body": {"type": "object"}, "query": {"type": "object"}},
 		},
-		"xss": {"mode": "off", "fields": {}},
+		"xss": {"mode": "off", "fields": {}, "flags": false, "on": false},
 	})
 }
