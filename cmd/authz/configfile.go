@@ -48,6 +48,16 @@ func (r *reader) fault(key string, line int, format string, args ...any) {
 // readConfig builds the configuration: defaults, then the file, then the
 // environment, then flags. The error, if any, is of type faults.
 func readConfig(path string, environ []string, flags map[string]string) (*Config, error) {
+	c, found := gatherConfig(path, environ, flags)
+	if len(found) > 0 {
+		return nil, found
+	}
+	return c, nil
+}
+
+// gatherConfig is readConfig for a command that needs a part of the configuration
+// only: it returns the faults beside what could be read.
+func gatherConfig(path string, environ []string, flags map[string]string) (*Config, faults) {
 	c := new(Config)
 	v := reflect.ValueOf(c).Elem()
 	setDefaults(v)
@@ -64,10 +74,7 @@ func readConfig(path string, environ []string, flags map[string]string) (*Config
 		}
 	}
 	r.faults = append(r.faults, c.validate()...)
-	if len(r.faults) > 0 {
-		return nil, r.faults
-	}
-	return c, nil
+	return c, r.faults
 }
 
 func (r *reader) file(path string, v reflect.Value) {
