@@ -6,7 +6,7 @@
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 5m
-export AUTHZ_ENVOY ?= $(CURDIR)/.cache/bin/envoy
+export TESTBED_ENVOY ?= $(CURDIR)/.cache/bin/envoy
 
 LINT := go tool -modfile=tools/go.mod golangci-lint
 OPA := go tool opa

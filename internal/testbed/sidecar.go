@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -67,10 +66,7 @@ func StartSidecar(ctx context.Context, o SidecarOptions) (*Sidecar, error) {
 		args = append(args, "--listen.socket", s.Socket, "--ops.address", "127.0.0.1:0")
 	}
 	cmd := exec.Command(binary, append(args, o.Args...)...)
-	// Our own two variables are no settings of the sidecar, which would refuse them.
-	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(pair string) bool {
-		return strings.HasPrefix(pair, "AUTHZ_ENVOY=") || strings.HasPrefix(pair, "AUTHZ_SIDECAR=")
-	}), o.Env...)
+	cmd.Env = append(os.Environ(), o.Env...)
 	if cmd.Dir = o.Dir; cmd.Dir == "" {
 		cmd.Dir = root
 	}
@@ -135,7 +131,7 @@ func (s *Sidecar) Stop() error { return errors.Join(s.Process.Stop(), os.RemoveA
 
 // SidecarBinary is a built cmd/authz, with the race detector if this program has it.
 var SidecarBinary = sync.OnceValues(func() (string, error) {
-	if path := os.Getenv("AUTHZ_SIDECAR"); path != "" {
+	if path := os.Getenv("TESTBED_SIDECAR"); path != "" {
 		return path, nil
 	}
 	root, err := Root()

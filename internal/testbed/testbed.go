@@ -7,8 +7,8 @@
 // started here is stopped by its Stop or Close, and dies with the test process. The
 // package is for tests: nothing that ships imports it, and it may read the environment.
 //
-//	AUTHZ_ENVOY    the Envoy binary (default: .cache/bin/envoy, then PATH)
-//	AUTHZ_SIDECAR  a built authz to test instead of building cmd/authz
+//	TESTBED_ENVOY    the Envoy binary (default: .cache/bin/envoy, then PATH)
+//	TESTBED_SIDECAR  a built authz to test instead of building cmd/authz
 package testbed
 
 import (
@@ -40,9 +40,9 @@ var Root = sync.OnceValues(func() (string, error) {
 
 // EnvoyBinary says which Envoy runs.
 func EnvoyBinary() (string, error) {
-	if path := os.Getenv("AUTHZ_ENVOY"); path != "" {
+	if path := os.Getenv("TESTBED_ENVOY"); path != "" {
 		if _, err := os.Stat(path); err != nil {
-			return "", fmt.Errorf("testbed: AUTHZ_ENVOY: %w (`make envoy` puts one at .cache/bin/envoy)", err)
+			return "", fmt.Errorf("testbed: TESTBED_ENVOY: %w (`make envoy` puts one at .cache/bin/envoy)", err)
 		}
 		return path, nil
 	}
@@ -56,7 +56,7 @@ func EnvoyBinary() (string, error) {
 	if path, err := exec.LookPath("envoy"); err == nil {
 		return path, nil
 	}
-	return "", errors.New("testbed: no Envoy: run `make envoy`, or name one in AUTHZ_ENVOY")
+	return "", errors.New("testbed: no Envoy: run `make envoy`, or name one in TESTBED_ENVOY")
 }
 
 func exists(path string) bool {
