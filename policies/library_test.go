@@ -1,15 +1,26 @@
 package policies_test
 
 import (
+	"fmt"
+	"io/fs"
 	"log/slog"
+	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"authz/internal/check"
 	"authz/internal/policy"
 	"authz/policies"
+
+	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/storage/inmem"
+	yaml "go.yaml.in/yaml/v3"
 )
 
 // team is the data of a small API, as a team would have it beside the library.
@@ -32,6 +43,16 @@ routes:
 
 func engine(tb testing.TB, data string) *policy.Engine {
 	tb.Helper()
+	e := load(tb, data)
+	if err := e.Load(tb.Context()); err != nil {
+		tb.Fatal(err)
+	}
+	return e
+}
+
+// load makes an engine that has loaded nothing yet.
+func load(tb testing.TB, data string) *policy.Engine {
+	tb.Helper()
 	dir := filepath.Join(tb.TempDir(), "team")
 	if err := os.MkdirAll(filepath.Join(dir, "authz", "config"), 0o755); err != nil {
 		tb.Fatal(err)
@@ -41,9 +62,6 @@ func engine(tb testing.TB, data string) *policy.Engine {
 	}
 	e, err := policy.New(policy.Config{Paths: []string{dir}, Library: policies.Library}, slog.New(slog.DiscardHandler))
 	if err != nil {
-		tb.Fatal(err)
-	}
-	if err := e.Load(tb.Context()); err != nil {
 		tb.Fatal(err)
 	}
 	return e
@@ -72,6 +90,128 @@ var clerk = &check.Token{
 	Claims:  map[string]any{"sub": "alice", "iss": "https://issuer.example.com", "roles": []any{"clerk"}},
 	Header:  map[string]any{"alg": "ES256", "typ": "JWT"},
 	Expires: time.Unix(4e9, 0),
+}
+
+func TestLibraryInTheEngine(t *testing.T) {
+	e := engine(t, team)
+	anonymous := &check.Token{Status: check.TokenAbsent}
+	for _, c := range []struct {
+		name    string
+		request *check.Request
+		token   *check.Token
+		want    policy.Result
+	}{
+		{"a clerk lists", request("GET", "/orders", "orders"), clerk, policy.Result{Allowed: true, Status: 200, Route: "orders.list"}},
+		{"nobody lists", request("GET", "/orders", "orders"), anonymous, policy.Result{Status: 401, Route: "orders.list", Reasons: []string{"token_absent"}}},
+		{"a clerk is no admin", request("GET", "/users", "users"), clerk, policy.Result{Status: 403, Route: "users.list", Reasons: []string{"role_missing"}}},
+		{"a role of the hierarchy", request("GET", "/orders/1/comments/1", "orders", "0b0e7b9a-6a5d-4b0e-9d5c-0f6c1b2a3d4e", "comments", "1"), clerk, policy.Result{Allowed: true, Status: 200, Route: "comments.read"}},
+		{"a sequential id", request("GET", "/orders/1", "orders", "1"), clerk, policy.Result{Status: 404, Reasons: []string{"route_unknown"}}},
+		{"another method", request("DELETE", "/orders", "orders"), clerk, policy.Result{Status: 405, Reasons: []string{"method_unknown"}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := e.Eval(t.Context(), c.request, c.token)
+			if err != nil {
+				t.Fatal(err)
+			}
+			slim := policy.Result{Allowed: got.Allowed, Status: got.Status, Route: got.Route, Reasons: got.Reasons}
+			if len(slim.Reasons) == 0 {
+				slim.Reasons = nil
+			}
+			if !reflect.DeepEqual(slim, c.want) {
+				t.Errorf("got  %+v\nwant %+v", slim, c.want)
+			}
+			if len(got.Unknown) > 0 || got.Body != nil {
+				t.Errorf("unknown keys %q, body %v", got.Unknown, got.Body)
+			}
+		})
+	}
+}
+
+// A login counts against its own quota as well, keyed by the caller's address.
+func TestQuotasInTheEngine(t *testing.T) {
+	got, err := engine(t, team).Eval(t.Context(), request("POST", "/login", "login"), &check.Token{Status: check.TokenAbsent})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := []string{"address", "192.0.2.1"}
+	want := []policy.Quota{
+		{Name: "address", Key: key, Limit: 100, Burst: 100, Cost: 1, Window: 15 * time.Minute, Charge: policy.ChargeRequest},
+		{Name: "login.login", Key: key, Limit: 5, Burst: 5, Cost: 1, Window: 15 * time.Minute, Charge: policy.ChargeRequest},
+	}
+	if !reflect.DeepEqual(got.Quotas, want) {
+		t.Errorf("got  %+v\nwant %+v", got.Quotas, want)
+	}
+}
+
+func TestFaultyDataIsNotLoaded(t *testing.T) {
+	for _, c := range []struct{ name, data, want string }{
+		{"everybody with credentials", "cors: {origins: [\"*\"], credentials: true}", "cors: an origin of * cannot go with credentials"},
+		{"a key that nothing reads", "quota: {}", "Additional property quota is not allowed"},
+		{"a schema that is none", "schemas: {a: {type: nonsense}}", "schemas.a: is not a JSON Schema"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := load(t, c.data).Load(t.Context())
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+// The decision is total: whatever the input, it has every key and is never
+// undefined. The prepared data is worked out once, as the sidecar does, and must
+// not change what is decided.
+func TestTheDecisionIsTotal(t *testing.T) {
+	modules := func(r *rego.Rego) {
+		err := fs.WalkDir(policies.Library, "authz", func(path string, d fs.DirEntry, err error) error {
+			if err == nil && !d.IsDir() {
+				var text []byte
+				if text, err = policies.Library.ReadFile(path); err == nil {
+					rego.Module(path, string(text))(r)
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var data map[string]any
+	if err := yaml.Unmarshal([]byte(total), &data); err != nil {
+		t.Fatal(err)
+	}
+	store := inmem.NewFromObject(map[string]any{"authz": map[string]any{"config": data}})
+	// One query for many inputs: the prepared rules are then evaluated once for each.
+	query, err := rego.New(modules, rego.Store(store), rego.Query("decision := data.authz.decision")).PrepareForEval(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := []string{
+		"allowed", "body", "dynamic_metadata", "headers", "http_status", "query_parameters_to_remove", "query_parameters_to_set",
+		"quotas", "reason", "request_headers_to_remove", "response", "response_headers_to_add",
+	}
+	count := *inputs
+	if testing.Short() {
+		count = 100
+	}
+	random := rand.New(rand.NewPCG(3, 4))
+	statuses := map[string]int{}
+	for range count {
+		input := randomInput(random)
+		results, err := query.Eval(t.Context(), rego.EvalInput(input))
+		if err != nil || len(results) != 1 {
+			t.Fatalf("%v: %v, %d results", input, err, len(results))
+		}
+		decision := results[0].Bindings["decision"].(map[string]any)
+		if got := slices.Sorted(maps.Keys(decision)); !slices.Equal(got, keys) {
+			t.Fatalf("%v: keys %q", input, got)
+		}
+		statuses[fmt.Sprint(decision["http_status"])]++
+	}
+	t.Log(statuses)
+	if len(statuses) < 8 {
+		t.Errorf("only %v: the inputs are too alike to mean anything", statuses)
+	}
 }
 
 func BenchmarkRoles(b *testing.B) {

@@ -40,19 +40,20 @@ pass if is_object(row)
 refusal := {
 	"status": 405,
 	"reason": {"method_unknown"},
-	"headers": {"allow": concat(", ", allowed_methods)},
+	"headers": {"allow": concat(", ", known)},
 } if {
 	not pass
-	count(allowed_methods) > 0
+	known := methods(input.parsed_path)
+	count(known) > 0
 }
 
 else := {"status": 404, "reason": {"route_unknown"}, "headers": {}} if not pass
 
 # METADATA
-# description: The methods for which some row matches the request's path.
-allowed_methods contains method if {
+# description: The methods for which some row matches a path.
+methods(path) := {method |
 	some candidate in data.authz.config.routes
-	_ranks(candidate.path, input.parsed_path)
+	_ranks(candidate.path, path)
 	some method in _methods(candidate)
 }
 
