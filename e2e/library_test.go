@@ -22,7 +22,7 @@ var shop = sync.OnceValues(func() (*testbed.Envoy, error) {
 		return nil, err
 	}
 	envoy, err := testbed.StartEnvoy(ctx, testbed.EnvoyOptions{Sidecar: sidecar.Socket, App: world.app.Addr, FailureModeAllow: true,
-		Edits: []testbed.Edit{{Path: testbed.HCM + ".xff_num_trusted_hops", Value: 1}}})
+		Edits: append(patience(), testbed.Edit{Path: testbed.HCM + ".xff_num_trusted_hops", Value: 1})})
 	if err != nil {
 		return nil, err
 	}

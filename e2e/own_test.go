@@ -28,7 +28,7 @@ func start(t *testing.T, s testbed.SidecarOptions, e testbed.EnvoyOptions) (*tes
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.Sidecar, e.App = sidecar.Socket, world.app.Addr
+	e.Sidecar, e.App, e.Edits = sidecar.Socket, world.app.Addr, append(patience(), e.Edits...)
 	envoy, err := testbed.StartEnvoy(t.Context(), e)
 	if err != nil {
 		_ = sidecar.Stop()

@@ -79,14 +79,14 @@ func runAll(m *testing.M) int {
 		defer w.sidecar.Stop()
 	}
 	step("the hardened Envoy", func() (err error) {
-		w.hardened, err = testbed.StartEnvoy(ctx, testbed.EnvoyOptions{Sidecar: w.sidecar.Socket, App: w.app.Addr, FailureModeAllow: true})
+		w.hardened, err = testbed.StartEnvoy(ctx, testbed.EnvoyOptions{Sidecar: w.sidecar.Socket, App: w.app.Addr, FailureModeAllow: true, Edits: patience()})
 		return err
 	})
 	if w.hardened != nil {
 		defer w.hardened.Stop()
 	}
 	step("the plain Envoy", func() (err error) {
-		w.plain, err = testbed.StartEnvoy(ctx, testbed.EnvoyOptions{Sidecar: w.sidecar.Socket, App: w.app.Addr, FailureModeAllow: true, Plain: true})
+		w.plain, err = testbed.StartEnvoy(ctx, testbed.EnvoyOptions{Sidecar: w.sidecar.Socket, App: w.app.Addr, FailureModeAllow: true, Plain: true, Edits: patience()[:1]})
 		return err
 	})
 	if w.plain != nil {
@@ -112,7 +112,8 @@ policy:
   library: false
   decision: e2e/decision
   routes: e2e/routes
-  timeout: 400ms        # the race detector makes everything slow
+  timeout: 2s           # the race detector makes everything slow, and so do neighbours
+listen: {check_timeout: 4s}
 issuers:
   - name: main
     issuer: %s
@@ -131,6 +132,15 @@ issuers:
 token: {cookie: session}
 shutdown: {linger: 10s}
 `, policyPath, world.main.URL, world.other.URL)
+}
+
+// patience is time enough for a sidecar with the race detector on a busy machine: a
+// check that Envoy gives up would be let through.
+func patience() []testbed.Edit {
+	return []testbed.Edit{
+		{Path: testbed.ExtAuthz + ".grpc_service.timeout", Value: "10s"},
+		{Path: testbed.ExtAuthz + ".grpc_service.retry_policy.retry_back_off.max_interval", Value: "10s"},
+	}
 }
 
 // policyCopy is a folder with the test policy that a test may change.
