@@ -28,23 +28,23 @@ func randomInput(r *rand.Rand) any {
 		return strange(r)
 	}
 	http := spoiled(r, map[string]any{
-		"method": pick(r, "GET", "GET", "POST", "OPTIONS", "DELETE", "get", ""),
+		"method": pick(r, "GET", "GET", "GET", "GET", "GET", "POST", "POST", "POST", "OPTIONS", "DELETE", ""),
 		"path":   pick(r, "/orders", "/open?x=1", "//evil.example", "", "\r\n"),
 		"host":   pick(r, "api.example.com", "API.example.com:443", ""),
-		"size":   pick(r, 0, -1, 10, 1_000_000),
+		"size":   pick(r, 0, 0, -1, 10, 10, 10, 1_000_000),
 		"headers": spoiled(r, map[string]any{
 			"origin":                        pick(r, "https://app.example.com", "https://x.example.org", "https://evil.example", "null"),
-			"sec-fetch-site":                pick(r, "same-origin", "cross-site", "none"),
+			"sec-fetch-site":                pick(r, "same-origin", "same-origin", "same-origin", "cross-site", "none"),
 			"access-control-request-method": pick(r, "GET", "POST", "DELETE"),
 			"content-type":                  pick(r, "application/json", "application/x-www-form-urlencoded", "text/plain", ";"),
-			"content-length":                pick(r, "10", "x", "99999999"),
+			"content-length":                pick(r, "10", "10", "10", "10", "x", "99999999"),
 			"cookie":                        "session=1",
 			"x-request-id":                  pick(r, "1", "a b"),
 		}),
 	})
 	return spoiled(r, map[string]any{
 		"attributes":     map[string]any{"request": map[string]any{"http": http}},
-		"parsed_path":    pick(r, []any{"orders"}, []any{"open"}, []any{"users", "alice"}, []any{"users", "bob"}, []any{"nothing"}, []any{""}, []any{}),
+		"parsed_path":    pick(r, []any{"orders"}, []any{"orders"}, []any{"open"}, []any{"open"}, []any{"open"}, []any{"users", "alice"}, []any{"users", "bob"}, []any{"nothing"}, []any{""}, []any{}),
 		"parsed_query":   pick(r, map[string]any{}, map[string]any{"page": []any{"1"}}, map[string]any{"page": []any{"x", "<script>"}}, map[string]any{"a": []any{}}),
 		"parsed_body":    pick(r, nil, map[string]any{"item": "pen"}, map[string]any{"item": "<script>"}, map[string]any{"item": []any{"pen"}}, "text", 1, []any{map[string]any{}}),
 		"truncated_body": pick(r, false, false, false, true),
@@ -53,7 +53,7 @@ func randomInput(r *rand.Rand) any {
 			"via":     pick(r, "header", "cookie"),
 			"issuer":  "https://issuer.example.com",
 			"subject": pick(r, "alice", "bob"),
-			"roles":   pick(r, []any{"clerk"}, []any{"admin"}, []any{"robot"}, []any{}),
+			"roles":   pick(r, []any{"clerk"}, []any{"clerk"}, []any{"admin"}, []any{"admin"}, []any{"robot"}, []any{}),
 			"scopes":  pick(r, []any{"read"}, []any{}),
 			"claims":  pick(r, map[string]any{"sub": "alice"}, map[string]any{"sub": nil}, map[string]any{"sub": []any{"alice"}}),
 		}),
@@ -64,13 +64,13 @@ func randomInput(r *rand.Rand) any {
 	})
 }
 
-// spoiled leaves out one key in ten and makes one in sixty something else.
+// spoiled leaves out three keys in a hundred and makes one something else.
 func spoiled(r *rand.Rand, object map[string]any) map[string]any {
 	out := map[string]any{}
 	for name, value := range object {
-		switch n := r.IntN(60); {
-		case n < 6:
-		case n == 6:
+		switch n := r.IntN(100); {
+		case n < 3:
+		case n == 3:
 			out[name] = strange(r)
 		default:
 			out[name] = value
