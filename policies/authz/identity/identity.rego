@@ -34,9 +34,12 @@ _told := {name: _facts[source] | some name, source in prepared.identity_headers.
 _facts := {
 	"subject": input.token.subject,
 	"issuer": input.token.issuer,
-	"roles": concat(",", input.token.roles),
-	"scopes": concat(" ", input.token.scopes),
+	"roles": concat(",", _separate(input.token.roles, ",")),
+	"scopes": concat(" ", _separate(input.token.scopes, " ")),
 }
+
+# A role called "user,admin" would read as two where they are joined: it is not told.
+_separate(names, separator) := [name | some name in names; not contains(name, separator)]
 
 _claimed := {name: sprintf("%v", [claim]) |
 	some name, path in prepared.identity_headers.claims

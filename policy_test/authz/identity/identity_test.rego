@@ -29,3 +29,9 @@ test_nobody[note] if {
 	}
 	kit.same(identity.headers, {}) with input as req
 }
+
+# A name that holds the separator would reach the app as two.
+test_names_that_hold_the_separator if {
+	sent := kit.scoped(kit.by(kit.request("GET", "/"), "alice", ["user,admin", "clerk"]), ["read write", "list"])
+	kit.same(identity.headers, {"x-user-id": "alice", "x-user-roles": "clerk", "x-user-scopes": "list"}) with input as sent
+}
