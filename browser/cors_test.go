@@ -43,6 +43,34 @@ func TestCrossOriginRead(t *testing.T) {
 	}
 }
 
+// The session cookie goes along with a fetch that asks for it, and only a listed origin
+// reads what it opens.
+func TestCrossOriginReadWithCookie(t *testing.T) {
+	for _, c := range []struct {
+		name, page string
+		want       fetched
+	}{
+		{"the shop itself", api, fetched{Status: http.StatusOK, Headers: map[string]string{}}},
+		{"a listed origin", "https://partner.example.test", fetched{Status: http.StatusOK, Headers: map[string]string{}}},
+		{"a neighbour", "https://blog.example.test", fetched{Error: "TypeError", Headers: map[string]string{}}},
+		{"a stranger", "https://evil.test", fetched{Error: "TypeError", Headers: map[string]string{}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			world.shop.serve(newShop())
+			p := open(t, "")
+			p.logIn("alice")
+			p.visit(c.page + "/")
+			status := p.wire("GET", api+"/orders")
+			if got := p.fetch(api+"/orders", map[string]any{"credentials": "include"}); !reflect.DeepEqual(got, c.want) {
+				t.Errorf("the page got %+v, want %+v", got, c.want)
+			}
+			if got := status(); got != http.StatusOK {
+				t.Errorf("the browser was answered %d: the cookie did not go along", got)
+			}
+		})
+	}
+}
+
 // Whoever may read from everywhere may do so without credentials only.
 func TestOpenRoute(t *testing.T) {
 	p := open(t, "https://evil.test/")

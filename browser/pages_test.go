@@ -83,7 +83,8 @@ func TestInjectedScriptRunsOnTheBareShop(t *testing.T) {
 func evil(v visit) bool { return v.Host == "evil.test" && v.Path != "/favicon.ico" }
 
 // No page of other people shows the shop in a frame, where a visitor's clicks could be
-// stolen. A page that is shown runs the shop's script, which the shop sees asked for.
+// stolen: the browser drops what it was answered. A page that is shown runs the shop's
+// script, which the shop sees asked for.
 func TestFraming(t *testing.T) {
 	for _, c := range []struct {
 		name, page, framed string
@@ -92,25 +93,29 @@ func TestFraming(t *testing.T) {
 		{"by a stranger", "https://evil.test/", api + "/", false},
 		{"by a neighbour", "https://blog.example.test/", api + "/", false},
 		{"by a listed origin", "https://partner.example.test/", api + "/", false},
+		{"by the shop", api + "/", api + "/login", false},
 		{"a refusal", "https://evil.test/", api + "/admin", false},
+		{"a page that is not there", "https://evil.test/", api + "/nothing", false},
 		{"the bare shop", "https://evil.test/", bare + "/", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			world.shop.serve(newShop())
 			p := open(t, c.page)
-			status := p.wire("GET", c.framed)
+			world.shop.serve(newShop())
+			failure := p.failure("GET", c.framed)
 			run[any](p, `new Promise(resolve => {
 				const frame = document.createElement('iframe')
 				frame.src = `+quote(c.framed)+`
 				frame.onload = () => resolve(0)
 				document.body.append(frame)
 			})`)
-			if got := status(); got == 0 {
-				t.Error("the frame was not asked for")
-			}
-			shown := len(world.shop.seen(func(v visit) bool { return v.Path == "/app.js" })) > 0
-			if shown != c.shown {
+			if shown := len(world.shop.seen(func(v visit) bool { return v.Path == "/app.js" })) > 0; shown != c.shown {
 				t.Errorf("shown: %v, want %v", shown, c.shown)
+			}
+			if c.shown {
+				return
+			}
+			if got := failure(); got != "net::ERR_BLOCKED_BY_RESPONSE" {
+				t.Errorf("the browser says %q", got)
 			}
 		})
 	}

@@ -24,6 +24,7 @@ type tab struct {
 	hops  []hop                        // what navigations were answered, redirects included
 	asked map[network.RequestID]string // method and URL
 	wires map[string]chan int64        // by method and URL: statuses as they came over the wire
+	fails map[string]chan string       // by method and URL: what the browser gave up with
 }
 
 // hop is one answer to a request of the page's document.
@@ -40,7 +41,7 @@ func open(t *testing.T, url string) *tab {
 	if err := chromedp.Do(ctx); err != nil {
 		t.Fatal(err)
 	}
-	p := &tab{T: t, ctx: ctx, asked: map[network.RequestID]string{}, wires: map[string]chan int64{}}
+	p := &tab{T: t, ctx: ctx, asked: map[network.RequestID]string{}, wires: map[string]chan int64{}, fails: map[string]chan string{}}
 	if err := chromedp.Listen(ctx, p.note); err != nil {
 		t.Fatal(err)
 	}
@@ -62,10 +63,11 @@ func (p *tab) note(event any) {
 		}
 	case *network.EventResponseReceivedExtraInfo:
 		if wire := p.wires[p.asked[e.RequestID]]; wire != nil {
-			select {
-			case wire <- e.StatusCode:
-			default:
-			}
+			offer(wire, e.StatusCode)
+		}
+	case *network.EventLoadingFailed:
+		if fail := p.fails[p.asked[e.RequestID]]; fail != nil {
+			offer(fail, e.ErrorText)
 		}
 	case *network.EventResponseReceived:
 		if e.Type == network.ResourceTypeDocument {
@@ -90,14 +92,39 @@ func (p *tab) wire(method, url string) func() int64 {
 	p.mu.Unlock()
 	return func() int64 {
 		p.Helper()
-		select {
-		case status := <-answered:
-			return status
-		case <-p.step().Done():
-			p.Fatalf("no answer to %s %s", method, url)
-			return 0
-		}
+		return receive(p, answered, "answer to "+method+" "+url)
 	}
+}
+
+// failure listens for the browser giving up a request, and returns a function that
+// waits for its reason.
+func (p *tab) failure(method, url string) func() string {
+	failed := make(chan string, 1)
+	p.mu.Lock()
+	p.fails[method+" "+url] = failed
+	p.mu.Unlock()
+	return func() string {
+		p.Helper()
+		return receive(p, failed, "failure of "+method+" "+url)
+	}
+}
+
+// offer keeps the first value for whoever receives it.
+func offer[T any](to chan<- T, v T) {
+	select {
+	case to <- v:
+	default:
+	}
+}
+
+func receive[T any](p *tab, from <-chan T, what string) (v T) {
+	p.Helper()
+	select {
+	case v = <-from:
+	case <-p.step().Done():
+		p.Fatalf("there was no %s", what)
+	}
+	return v
 }
 
 // sent says whether the browser has sent a request.
@@ -182,80 +209,6 @@ func (p *tab) fetch(url string, options map[string]any, headers ...string) fetch
 	return run[fetched](p, `fetch(`+quote(url)+`, `+quote(options)+`).then(
 		r => ({Status: r.status, Headers: Object.fromEntries(`+quote(append([]string{}, headers...))+`.filter(n => r.headers.has(n)).map(n => [n, r.headers.get(n)]))}),
 		e => ({Error: e.name, Headers: {}}))`)
-}
-
-// visit is a request that reached a server.
-type visit struct{ Method, Host, Path, User string }
-
-// recorder is a server's handler, and remembers who came.
-type recorder struct {
-	mu      sync.Mutex
-	handler http.Handler
-	visits  []visit
-	grown   chan struct{} // closed at the next visit
-}
-
-// serve changes what is behind and forgets the visits.
-func (r *recorder) serve(h http.Handler) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.handler, r.visits = h, nil
-}
-
-func (r *recorder) forget() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.visits = nil
-}
-
-// seen is the visits that fit, as lines such as "POST /orders alice".
-func (r *recorder) seen(fits func(visit) bool) []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	lines := []string{}
-	for _, v := range r.visits {
-		if fits(v) {
-			lines = append(lines, strings.TrimSpace(v.Method+" "+v.Path+" "+v.User))
-		}
-	}
-	return lines
-}
-
-// await waits for a visit that fits.
-func (r *recorder) await(t *testing.T, fits func(visit) bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	for {
-		r.mu.Lock()
-		found := slices.ContainsFunc(r.visits, fits)
-		if r.grown == nil {
-			r.grown = make(chan struct{})
-		}
-		grown := r.grown
-		r.mu.Unlock()
-		if found {
-			return
-		}
-		select {
-		case <-grown:
-		case <-ctx.Done():
-			t.Fatal("nobody came")
-		}
-	}
-}
-
-// ServeHTTP implements http.Handler.
-func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	r.mu.Lock()
-	r.visits = append(r.visits, visit{req.Method, req.Host, req.URL.Path, req.Header.Get("X-User-Id")})
-	if r.grown != nil {
-		close(r.grown)
-		r.grown = nil
-	}
-	handler := r.handler
-	r.mu.Unlock()
-	handler.ServeHTTP(w, req)
 }
 
 func header(headers network.Headers, name string) string {

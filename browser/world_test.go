@@ -12,25 +12,17 @@
 //	https://bare.example.test     the shop alone: where the attacks must succeed
 //	any other name                pages of other people, https, http and https on 8443
 //
+// So nothing that the browser asks for leaves the machine, either.
+//
 // What a test asserts is what a page's own script got, what the browser reported, or
 // what reached the shop or the other people's server.
 package browser
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/base64"
-	"encoding/pem"
 	"flag"
 	"fmt"
 	"io"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -41,7 +33,6 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
-	"go.yaml.in/yaml/v3"
 
 	"authz/internal/shop"
 	"authz/internal/testbed"
@@ -103,9 +94,10 @@ func withWorld(run func()) error {
 
 	ctx := context.Background()
 	sidecar, err := testbed.StartSidecar(ctx, testbed.SidecarOptions{Config: fmt.Sprintf(`
+listen: {check_timeout: 9s}     # a browser, Envoy and the race detector share one machine
 policy:
   paths: [browser/testdata]
-  timeout: 400ms        # the race detector makes everything slow
+  timeout: 8s
 issuers:
   - name: shop
     issuer: %s
@@ -121,7 +113,10 @@ token: {cookie: session}
 		return err
 	}
 	envoy, err := testbed.StartEnvoy(ctx, testbed.EnvoyOptions{Sidecar: sidecar.Socket, App: app.Listener.Addr().String(), FailureModeAllow: true,
-		Edits: []testbed.Edit{{Path: "static_resources.listeners.1", Value: second}}})
+		Edits: []testbed.Edit{
+			{Path: testbed.ExtAuthz + ".grpc_service.timeout", Value: "10s"},
+			{Path: "static_resources.listeners.1", Value: second},
+		}})
 	if err != nil {
 		return err
 	}
@@ -165,7 +160,7 @@ token: {cookie: session}
 
 // findChromium says which browser runs.
 func findChromium() (string, error) {
-	if path := os.Getenv("CHROMIUM"); path != "" {
+	if path := os.Getenv("TESTBED_CHROMIUM"); path != "" {
 		return path, nil
 	}
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
@@ -173,7 +168,7 @@ func findChromium() (string, error) {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("no Chromium on PATH: run `make chromium`, or name one in CHROMIUM")
+	return "", fmt.Errorf("no Chromium on PATH: run `make chromium`, or name one in TESTBED_CHROMIUM")
 }
 
 // newProfile is a folder with the one setting that matters: cookies go along to another
@@ -208,104 +203,4 @@ func newShop() *shop.Shop {
 func otherPage(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/html")
 	_, _ = io.WriteString(w, "<!doctype html><title>Other people</title>")
-}
-
-// certificate is a self-signed one, which the browser is told to accept by its pin.
-type certificate struct {
-	pair     tls.Certificate
-	chain    string // PEM
-	key      string // PEM
-	pin      string // base64 of the public key's SHA-256
-	template *x509.Certificate
-}
-
-func newCertificate() (*certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	c := &certificate{template: &x509.Certificate{
-		SerialNumber: big.NewInt(1),
-		Subject:      pkix.Name{CommonName: "example.test"},
-		DNSNames:     []string{"example.test", "*.example.test"},
-		NotBefore:    time.Now().Add(-time.Hour),
-		NotAfter:     time.Now().Add(24 * time.Hour),
-	}}
-	der, err := x509.CreateCertificate(rand.Reader, c.template, c.template, key.Public(), key)
-	if err != nil {
-		return nil, err
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return nil, err
-	}
-	public, err := x509.MarshalPKIXPublicKey(key.Public())
-	if err != nil {
-		return nil, err
-	}
-	sum := sha256.Sum256(public)
-	c.pin = base64.StdEncoding.EncodeToString(sum[:])
-	c.chain = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
-	c.key = string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
-	c.pair, err = tls.X509KeyPair([]byte(c.chain), []byte(c.key))
-	return c, err
-}
-
-// serve starts an HTTPS server.
-func (c *certificate) serve(h http.Handler) *httptest.Server {
-	s := httptest.NewUnstartedServer(h)
-	s.TLS = &tls.Config{Certificates: []tls.Certificate{c.pair}}
-	s.StartTLS()
-	return s
-}
-
-// listener is the shipped configuration's own listener with TLS in front.
-func (c *certificate) listener() (any, error) {
-	root, err := testbed.Root()
-	if err != nil {
-		return nil, err
-	}
-	text, err := os.ReadFile(filepath.Join(root, "envoy", "envoy.yaml"))
-	if err != nil {
-		return nil, err
-	}
-	var config struct {
-		StaticResources struct {
-			Listeners []any `yaml:"listeners"`
-		} `yaml:"static_resources"`
-	}
-	if err := yaml.Unmarshal(text, &config); err != nil {
-		return nil, err
-	}
-	return testbed.Apply(config.StaticResources.Listeners[0],
-		testbed.Edit{Path: "name", Value: "tls"},
-		testbed.Edit{Path: "address.socket_address.address", Value: "127.0.0.1"},
-		testbed.Edit{Path: "address.socket_address.port_value", Value: 0},
-		testbed.Edit{Path: "filter_chains.0.transport_socket", Value: map[string]any{
-			"name": "envoy.transport_sockets.tls",
-			"typed_config": map[string]any{
-				"@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-				"common_tls_context": map[string]any{
-					"alpn_protocols": []any{"h2", "http/1.1"},
-					"tls_certificates": []any{map[string]any{
-						"certificate_chain": map[string]any{"inline_string": c.chain},
-						"private_key":       map[string]any{"inline_string": c.key},
-					}},
-				},
-			},
-		}},
-		testbed.Edit{Path: "filter_chains.0.filters.0.typed_config.http_filters.0.typed_config.failure_mode_allow", Value: true})
-}
-
-func listenerAddress(ctx context.Context, e *testbed.Envoy, name string) (string, error) {
-	page, err := e.AdminGet(ctx, "/listeners")
-	if err != nil {
-		return "", err
-	}
-	for line := range strings.Lines(page) {
-		if address, ok := strings.CutPrefix(strings.TrimSpace(line), name+"::"); ok {
-			return address, nil
-		}
-	}
-	return "", fmt.Errorf("no listener named %s in %q", name, page)
 }
