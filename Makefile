@@ -50,7 +50,7 @@ lint: ## go vet and golangci-lint
 
 policies: ## opa fmt, check --strict and test with full coverage
 	@tools/stage 'opa fmt' $(OPA) fmt --fail --list $(REGO)
-	@tools/stage 'opa check --strict' $(OPA) check --strict --schema schemas $(REGO)
+	@tools/stage 'opa check --strict' $(OPA) check --strict --schema schemas/input.json $(REGO)
 	@tools/stage 'opa test, coverage 100 %' tools/opa-test $(REGO)
 
 format: ## gofmt and opa fmt
