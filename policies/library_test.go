@@ -39,6 +39,14 @@ routes:
   reports.list: {methods: [GET], path: /reports, roles: [clerk]}
   reports.read: {methods: [GET], path: "/reports/{name:slug}", roles: [clerk]}
   files: {methods: [GET], path: "/files/{rest...}", roles: [clerk]}
+  orders.add:
+    methods: [POST]
+    path: /orders
+    roles: [clerk]
+    body:
+      type: object
+      required: [name, email, password]
+      properties: {name: {type: string, minLength: 3}, email: {type: string, format: email}, password: {type: string, minLength: 6}}
 `
 
 func engine(tb testing.TB, data string) *policy.Engine {
@@ -238,6 +246,19 @@ func decide(t *testing.T, query rego.PreparedEvalQuery, input any) map[string]an
 func BenchmarkRoles(b *testing.B) {
 	e := engine(b, team)
 	r := request("GET", "/orders", "orders")
+	for b.Loop() {
+		result, err := e.Eval(b.Context(), r, clerk)
+		if err != nil || !result.Allowed {
+			b.Fatal(err, result)
+		}
+	}
+}
+
+func BenchmarkBody(b *testing.B) {
+	e := engine(b, team)
+	r := request("POST", "/orders", "orders")
+	r.HTTP.Headers = append(r.HTTP.Headers, check.Header{Name: "content-type", Value: "application/json"})
+	r.Body = check.Body{Parsed: true, Value: map[string]any{"name": "Ann", "email": "ann@example.com", "password": "secret"}}
 	for b.Loop() {
 		result, err := e.Eval(b.Context(), r, clerk)
 		if err != nil || !result.Allowed {
