@@ -2,6 +2,7 @@ package openapi_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,28 +16,33 @@ const head = "openapi: 3.0.3\ninfo: {title: t, version: '1'}\n"
 // A document that cannot be read is refused with words that say why.
 func TestRefused(t *testing.T) {
 	for name, row := range map[string]struct{ text, want string }{
-		"nothing":               {"", "EOF"},
-		"a list":                {"[1]", "no object"},
-		"Swagger 2.0":           {"swagger: '2.0'", "convert the document to OpenAPI 3"},
-		"a later version":       {"openapi: 3.2.0\ninfo: {title: t, version: '1'}\npaths: {}", "neither 3.0.x nor 3.1.x"},
-		"no version":            {"info: {title: t, version: '1'}", "neither 3.0.x nor 3.1.x"},
-		"two documents":         {head + "paths: {}\n---\n{}", "more than one YAML document"},
-		"a key twice":           {head + "paths: {}\npaths: {}", `the key "paths" is given twice`},
-		"twice in JSON":         {`{"openapi":"3.0.3","openapi":"3.1.0"}`, `the key "openapi" is given twice`},
-		"a merge key":           {head + "x-a: &a {b: 1}\nx-c: {<<: *a}\npaths: {}", "merge keys"},
-		"not a number":          {head + "x-a: .nan\npaths: {}", "not a number in JSON"},
-		"aliases":               {bomb(), "more than 2000000 nodes"},
-		"an alias in a circle":  {head + "x-a: &a [*a]\npaths: {}", "deeper than 128 levels"},
-		"deep":                  {head + "x-a: " + strings.Repeat("[", 200) + strings.Repeat("]", 200), "deeper than 128 levels"},
-		"deep JSON":             {`{"a":` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + "}", "deeper than 128 levels"},
-		"large":                 {head + "paths: {}\n#" + strings.Repeat("x", openapi.MaxSize), "larger than 10 MiB"},
-		"a remote reference":    {operation("{$ref: 'https://example.com/x.yaml#/a'}"), "nothing is fetched"},
-		"a reference to a host": {operation("{$ref: '//example.com/x.yaml'}"), "nothing is fetched"},
-		"a file reference":      {operation("{$ref: 'x.yaml#/a'}"), "cannot refer to other files"},
-		"an absolute path":      {operation("{$ref: '/etc/passwd'}"), "outside the document's folder"},
-		"up and out":            {operation("{$ref: '../x.yaml'}"), "outside the document's folder"},
-		"a file URL":            {operation("{$ref: 'file:///etc/passwd'}"), "nothing is fetched"},
-		"no paths":              {head, "paths"},
+		"nothing":                    {"", "EOF"},
+		"a list":                     {"[1]", "no object"},
+		"Swagger 2.0":                {"swagger: '2.0'", "convert the document to OpenAPI 3"},
+		"a later version":            {"openapi: 3.2.0\ninfo: {title: t, version: '1'}\npaths: {}", "neither 3.0.x nor 3.1.x"},
+		"no version":                 {"info: {title: t, version: '1'}", "neither 3.0.x nor 3.1.x"},
+		"two documents":              {head + "paths: {}\n---\n{}", "more than one YAML document"},
+		"a key twice":                {head + "paths: {}\npaths: {}", `the key "paths" is given twice`},
+		"twice in JSON":              {`{"openapi":"3.0.3","openapi":"3.1.0"}`, `the key "openapi" is given twice`},
+		"a merge key":                {head + "x-a: &a {b: 1}\nx-c: {<<: *a}\npaths: {}", "merge keys"},
+		"not a number":               {head + "x-a: .nan\npaths: {}", "not a number in JSON"},
+		"aliases":                    {bomb(), "more than 2000000 nodes"},
+		"an alias in a circle":       {head + "x-a: &a [*a]\npaths: {}", "deeper than 128 levels"},
+		"deep":                       {head + "x-a: " + strings.Repeat("[", 200) + strings.Repeat("]", 200), "deeper than 128 levels"},
+		"deep JSON":                  {`{"a":` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + "}", "deeper than 128 levels"},
+		"large":                      {head + "paths: {}\n#" + strings.Repeat("x", openapi.MaxSize), "larger than 10 MiB"},
+		"a remote reference":         {operation("{$ref: 'https://example.com/x.yaml#/a'}"), "nothing is fetched"},
+		"a reference to a host":      {operation("{$ref: '//example.com/x.yaml'}"), "nothing is fetched"},
+		"a file reference":           {operation("{$ref: 'x.yaml#/a'}"), "cannot refer to other files"},
+		"an absolute path":           {operation("{$ref: '/etc/passwd'}"), "outside the document's folder"},
+		"up and out":                 {operation("{$ref: '../x.yaml'}"), "outside the document's folder"},
+		"a file URL":                 {operation("{$ref: 'file:///etc/passwd'}"), "nothing is fetched"},
+		"references in a row":        {chain(40, "{$ref: '#/components/schemas/S%d'}"), "more than 32 references one after the other"},
+		"references deep down":       {chain(3000, "{properties: {a: {$ref: '#/components/schemas/S%d'}}}"), "deeper than 5000 levels"},
+		"a reference to itself":      {chain(0, "") + ", A: {$ref: '#/components/schemas/A'}}}", "unresolved ref"},
+		"a reference to all":         {operation("{$ref: '#/paths'}"), "expecting ref to schema object"},
+		"a parameter that is itself": {strings.Replace(operation("{}"), "requestBody:", "parameters: [{$ref: '#/paths/~1a/post/parameters/0'}], requestBody:", 1), "parameters/0"},
+		"no paths":                   {head, "paths"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := openapi.Text("test.yaml", []byte(row.text), openapi.Options{})
@@ -49,6 +55,19 @@ func TestRefused(t *testing.T) {
 
 func operation(schema string) string {
 	return head + "paths: {/a: {post: {security: [], responses: {'200': {description: ok}}, requestBody: {content: {application/json: {schema: " + schema + "}}}}}}"
+}
+
+// chain has schemas that each lead to the next one.
+func chain(n int, link string) string {
+	text := operation("{$ref: '#/components/schemas/S0'}") + "\ncomponents: {schemas: {"
+	for i := range n {
+		text += fmt.Sprintf("S%d: "+link+", ", i, i+1)
+	}
+	text += fmt.Sprintf("S%d: {type: string}", n)
+	if n > 0 {
+		text += "}}"
+	}
+	return text
 }
 
 // bomb has eight levels of ten aliases each.

@@ -16,6 +16,7 @@ import (
 const (
 	keyMethods       = "methods"
 	keyPath          = "path"
+	keyTitle         = "title"
 	keyPublic        = "public"
 	keyAuthenticated = "authenticated"
 	keyScopes        = "scopes"
@@ -68,6 +69,9 @@ var exclusives = map[string]string{"minimum": "exclusiveMinimum", "maximum": "ex
 // row is a route as the library has it.
 func (r Route) row() map[string]any {
 	row := map[string]any{keyMethods: []any{r.Method}, keyPath: r.Path}
+	if r.Title != "" {
+		row[keyTitle] = r.Title
+	}
 	if r.Public {
 		row[keyPublic] = true
 	}
@@ -137,7 +141,7 @@ func (i *Import) YAML() ([]byte, error) {
 
 // first are the keys that a reader looks for, in order; the others follow.
 var first = []string{
-	keyMethods, keyPath, keyPublic, keyAuthenticated, keyScopes, keyRoles, keyParams, keyQuery, keyHeaders, keyLimits, keyBody,
+	keyTitle, keyMethods, keyPath, keyPublic, keyAuthenticated, keyScopes, keyRoles, keyParams, keyQuery, keyHeaders, keyLimits, keyBody,
 	"$ref", "type", "format", "required", "properties",
 }
 

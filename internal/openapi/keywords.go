@@ -117,11 +117,24 @@ func (c *conversion) scalar(p place, out map[string]any) {
 	if text, ok := p.object()["pattern"].(string); ok {
 		if pattern, ok := translatePattern(text); ok {
 			out["pattern"] = pattern
+			if example, ok := example(p); ok {
+				out["examples"] = []any{example}
+			}
 		} else {
 			c.lose("pattern", p.at("pattern"), "a pattern that Go's RE2 does not have is not checked")
 		}
 	}
 	c.format(p, out)
+}
+
+// example is a text that a pattern takes, as the document says: whoever makes a
+// sample request up (authz matrix) cannot make up that.
+func example(p place) (string, bool) {
+	text, ok := p.object()["example"].(string)
+	if list := texts(p.object()["examples"]); !ok && len(list) > 0 {
+		text, ok = list[0], true
+	}
+	return text, ok
 }
 
 var unicodeEscape = regexp.MustCompile(`\\u([0-9A-Fa-f]{4})`)

@@ -57,6 +57,7 @@ type Route struct {
 	Method string
 	Path   string // in the route table's syntax
 	Source string // JSON pointer of the operation
+	Title  string // the operation's summary
 
 	Public        bool
 	Authenticated bool

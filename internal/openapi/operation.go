@@ -26,10 +26,8 @@ func (o operation) name() string { return o.method + " " + o.path }
 // cannot tell apart are both left out: either could hide the other.
 func (t *translation) operations() []Route {
 	root := place{file: t.root, value: t.root.value}
-	for _, name := range []string{"webhooks"} {
-		if count := len(root.at(name).object()); count > 0 {
-			t.report.lose("webhooks", Neither, root.at(name), "%d webhook(s): requests that the API sends are not for its own policy", count)
-		}
+	if count := len(root.at("webhooks").object()); count > 0 {
+		t.report.lose("webhooks", Neither, root.at("webhooks"), "%d webhook(s): requests that the API sends are not for its own policy", count)
 	}
 	if dialect := root.at("jsonSchemaDialect").text(); dialect != "" && !slices.Contains(dialects, dialect) {
 		t.report.lose("dialect", Wider, root.at("jsonSchemaDialect"), "schemas are read as JSON Schema 2020-12, not as %q", dialect)
@@ -89,7 +87,7 @@ func (t *translation) deref(p place) (place, error) {
 }
 
 func (t *translation) route(op operation) (Route, bool) {
-	route := Route{Method: op.method, Source: op.String()}
+	route := Route{Method: op.method, Source: op.String(), Title: op.at("summary").text()}
 	parameters := t.parameters(op)
 	path, err := t.routePath(op, parameters)
 	if err != nil {
@@ -99,7 +97,7 @@ func (t *translation) route(op operation) (Route, bool) {
 	route.Path = path
 	route.ID = t.routeID(op)
 	t.access(op, &route)
-	t.schemas(op, parameters, &route)
+	t.schemas(parameters, &route)
 	route.Body = t.body(op)
 	return route, true
 }

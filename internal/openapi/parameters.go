@@ -68,7 +68,7 @@ var ignoredHeaders = []string{"accept", "content-type", "authorization"}
 // schemas makes one object schema of all parameters that are in one part of the
 // request. Query parameters that the document does not name are refused, headers
 // are not: clients and proxies add many.
-func (t *translation) schemas(op operation, parameters []parameter, route *Route) {
+func (t *translation) schemas(parameters []parameter, route *Route) {
 	params, query, headers := newFields(), newFields(), newFields()
 	for _, p := range parameters {
 		t.report.Parameters.Found++
@@ -226,11 +226,10 @@ func (t *translation) spread(p parameter, before, after string, schema map[strin
 		into.add(before+name+after, t.asText(p.place, p.name+": "+name, property), p.required && slices.Contains(required, name))
 	}
 	if more, given := schema["additionalProperties"]; more != false && (given || len(properties) == 0) {
-		switch {
-		case before == "":
+		if before == "" {
 			into.open = true
 			t.report.lose("parameter_open", Wider, p.place, "%s takes any name: unknown query parameters are not refused", p.name)
-		default:
+		} else {
 			into.patterns["^"+regexp.QuoteMeta(before)+".*"+regexp.QuoteMeta(after)+"$"] = t.member(p, more)
 		}
 	}

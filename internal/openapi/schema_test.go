@@ -152,6 +152,34 @@ func TestUnfolding(t *testing.T) {
 	}
 }
 
+// Forty schemas that all lead to all others, below and in place.
+func TestCliques(t *testing.T) {
+	for link, want := range map[string]string{
+		`"S%d":{"properties":{%s}}`: "",
+		`"S%d":{"anyOf":[%s]}`:      "schema",
+	} {
+		var schemas []string
+		for i := range 40 {
+			var all []string
+			for j := range 40 {
+				ref := fmt.Sprintf(`{"$ref":"#/components/schemas/S%d"}`, j)
+				if want == "" {
+					ref = fmt.Sprintf(`"p%d":%s`, j, ref)
+				}
+				all = append(all, ref)
+			}
+			schemas = append(schemas, fmt.Sprintf(link, i, strings.Join(all, ",")))
+		}
+		got, err := openapi.Text("test.json", document("3.0.3", `{"$ref":"#/components/schemas/S0"}`, strings.Join(schemas, ",")), openapi.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if codes(got.Report) != want {
+			t.Errorf("%s: losses %q, want %q", link, codes(got.Report), want)
+		}
+	}
+}
+
 func codes(r openapi.Report) string {
 	var out []string
 	for _, l := range r.Losses {

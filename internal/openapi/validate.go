@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -31,6 +32,9 @@ func (l *library) validate() (version string, err error) {
 	case !strings.HasPrefix(version, "3.0.") && !strings.HasPrefix(version, "3.1."):
 		return "", fmt.Errorf("%s: openapi: %q is neither 3.0.x nor 3.1.x", l.root.name, root["openapi"])
 	}
+	if err := l.bounded(); err != nil {
+		return "", fmt.Errorf("%s: %w", l.root.name, err)
+	}
 	text, err := json.Marshal(root)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", l.root.name, err)
@@ -48,6 +52,54 @@ func (l *library) validate() (version string, err error) {
 		return "", fmt.Errorf("%s: not a valid OpenAPI document:\n  %s", l.root.name, strings.Join(found, "\n  "))
 	}
 	return version, nil
+}
+
+const (
+	// maxLevels is how deep a walk may go that follows every reference once, as
+	// kin-openapi's does: recursively, at a cost that grows with the square. At the
+	// bound it takes seconds.
+	maxLevels = 5_000
+	// maxHops is how many references may lead one to the next with nothing between.
+	maxHops = 32
+)
+
+// bounded takes that walk, in the same order, and ends it in time.
+func (l *library) bounded() error {
+	seen := map[string]bool{}
+	var walk func(f *file, x any, levels, hops int) error
+	walk = func(f *file, x any, levels, hops int) error {
+		switch {
+		case levels > maxLevels:
+			return fmt.Errorf("references lead deeper than %d levels", maxLevels)
+		case hops > maxHops:
+			return fmt.Errorf("more than %d references one after the other", maxHops)
+		}
+		switch x := x.(type) {
+		case map[string]any:
+			if ref, ok := x["$ref"].(string); ok {
+				// What leads nowhere is told by whoever needs it.
+				if target, err := l.follow(f, ref); err == nil && !seen[target.key()] {
+					seen[target.key()] = true
+					if err := walk(target.file, target.value, levels+1, hops+1); err != nil {
+						return err
+					}
+				}
+			}
+			for _, name := range slices.Sorted(maps.Keys(x)) {
+				if err := walk(f, x[name], levels+1, 0); err != nil {
+					return err
+				}
+			}
+		case []any:
+			for _, item := range x {
+				if err := walk(f, item, levels+1, 0); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	return walk(l.root, l.root.value, 0, 0)
 }
 
 // read gives kin-openapi the same values that the translation sees.
