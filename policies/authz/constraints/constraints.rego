@@ -109,7 +109,7 @@ _matched(place, schema) := (_schema_faults(place, schema, document) | _format_fa
 
 _some_body if input.attributes.request.http.size > 0
 
-_some_body if not is_null(input.parsed_body)
+_some_body if not input.parsed_body == null
 
 _document("params") := {name: _as(_property("params", name), [value]) | some name, value in route.params}
 

@@ -43,6 +43,9 @@ _cookies if input.attributes.request.http.headers.cookie
 
 _cookies if route.row.csrf == true
 
+# Headers that come in another form cannot be looked at: then anything may be there.
+_cookies if not _headers
+
 _bearer if {
 	input.token.status == "valid"
 	input.token.via == "header"
@@ -60,7 +63,10 @@ _own_page if {
 	_same_origin
 }
 
-_same_origin if not _headers.origin
+_same_origin if {
+	is_object(_headers)
+	not _headers.origin
+}
 
 _same_origin if _headers.origin in prepared.config.csrf.origins
 

@@ -14,14 +14,18 @@ import data.authz.route
 # METADATA
 # description: No field that must not carries script.
 pass if {
+	not _cut
 	_nothing
 } else if {
+	not _cut
 	count(refused) == 0
 }
 
 # METADATA
-# description: 400, with the fields; never the text.
-refusal := {
+# description: 400, with the fields; never the text. A body that was cut short cannot be looked at.
+refusal := {"status": 413, "reason": {"body_truncated"}, "headers": {}} if _cut
+
+else := {
 	"status": 400,
 	"reason": {"xss"},
 	"headers": {"content-type": "application/problem+json"},
@@ -49,6 +53,11 @@ flagged contains field if {
 # description: A row's modes, and whether any of them is to flag or to do anything at all.
 compiled(modes) := object.union(modes, {"flags": "flag" in used, "on": count(used - {"off"}) > 0}) if {
 	used := {modes.mode} | {mode | some mode in modes.fields}
+}
+
+_cut if {
+	input.truncated_body == true
+	not route.row.xss.on == false
 }
 
 # A request without a body and a query, which most are, or a route without the rule.

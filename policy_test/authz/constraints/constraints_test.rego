@@ -92,6 +92,7 @@ test_violations[note] if {
 		"unknown within": [posted("/users", object.union(ann, {"address": {"city": "x", "zip": 1}})), {["body.address.zip", "additionalProperties"]}],
 		"unknown where the schema says so": [posted("/users", object.union(ann, {"closed": {"b": 1}})), {["body.closed.b", "additionalProperties"]}],
 		"a body of unknown size where there must be none": [object.union(kit.request("POST", "/none"), {"parsed_body": []}), {["body", "forbidden"]}],
+		"a body that was not parsed where there must be none": [object.remove(kit.request("POST", "/none"), ["parsed_body"]), {["body", "forbidden"]}],
 		"missing within": [posted("/users", object.union(ann, {"address": {}})), {["body.address.city", "required"]}],
 		"in a list": [posted("/users", object.union(ann, {"tags": ["0b0e7b9a-6a5d-4b0e-9d5c-0f6c1b2a3d4e", "1"]})), {["body.tags.1", "format"]}],
 		"too many": [posted("/users", object.union(ann, {"tags": [u, u, u]})), {["body.tags", "maxItems"]}],

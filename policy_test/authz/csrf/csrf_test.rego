@@ -81,6 +81,7 @@ else := false
 test_switched_off if passes(browser("/orders", {"sec-fetch-site": "cross-site"}), {"csrf": {"enabled": false}})
 
 test_nothing_known if {
-	csrf.pass with input as {}
+	kit.same(passes({}, {}), false)
+	kit.same(passes(object.remove(browser("/orders", {}), ["attributes"]), {}), false)
 	kit.same(passes(browser("/orders", {"sec-fetch-site": "cross-site"}), {"csrf": 1}), false)
 }

@@ -115,6 +115,14 @@ test_refused[note] if {
 	)
 }
 
+test_a_body_cut_short if {
+	cut := object.union(kit.request("POST", "/comments"), {"truncated_body": true})
+	kit.same(xss.refusal, {"status": 413, "reason": {"body_truncated"}, "headers": {}}) with data.authz.config as table with input as cut
+	not xss.pass with data.authz.config as table with input as cut
+	xss.pass with data.authz.config as {"routes": table.routes}
+		with input as object.union(kit.request("POST", "/code"), {"truncated_body": true})
+}
+
 test_flagged if {
 	kit.same(xss.flagged, {"body.note"}) with data.authz.config as table
 		with input as kit.body(kit.request("POST", "/comments"), {"note": bad, "text": "x"})
