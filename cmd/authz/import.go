@@ -89,8 +89,12 @@ func importDocument(name string, stdin io.Reader, o openapi.Options) (*openapi.I
 }
 
 // replaceFile never leaves half a file: a sidecar may be watching. The name begins
-// with a dot, so it is no policy file meanwhile.
+// with a dot, so it is no policy file meanwhile. What is no file (/dev/null, a
+// pipe) is written to and stays what it is.
 func replaceFile(name string, text []byte) error {
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		return os.WriteFile(name, text, 0o644)
+	}
 	f, err := os.CreateTemp(filepath.Dir(name), ".import-*")
 	if err != nil {
 		return err
