@@ -106,7 +106,7 @@ func TestDoesNotStart(t *testing.T) {
 		env          []string
 		words        []string
 	}{
-		{"unknown keys, all of them", config("e2e/testdata/policy") + "quota: {}\nops: {addres: x}\n", nil, []string{"did you mean quotas?", "did you mean address?"}},
+		{"unknown keys, all of them", config("e2e/testdata/policy") + "quota: {}\nops: {addrezz: x}\n", nil, []string{"did you mean quotas?", "did you mean address?"}},
 		{"a secret written into the file", strings.Replace(config("e2e/testdata/policy"), "env:E2E_SECRET", "hunter2", 1), nil, []string{"env:NAME or file:/path"}},
 		{"a secret that is not set", config("e2e/testdata/policy"), []string{"E2E_SECRET="}, []string{"E2E_SECRET is not set"}},
 		{"a secret that is too short", config("e2e/testdata/policy"), []string{"E2E_SECRET=short"}, []string{"32"}},
