@@ -30,7 +30,7 @@ type compiled struct {
 	values   cache.InterQueryValueCache
 	routes   *RouteTable // nil where there is no table
 	store    storage.Store
-	names    map[ast.Var]ast.Var // the compiler's names of variables to the authors'
+	compiler *ast.Compiler // for tools that explain; the query holds it anyway
 	warnings []string
 	unknown  reported
 }
@@ -88,7 +88,7 @@ func compile(ctx context.Context, s *settings, sources []source, digest string) 
 		values:   values,
 		routes:   routes,
 		store:    store,
-		names:    compiler.RewrittenVars,
+		compiler: compiler,
 		warnings: append(all.warnings, unknownKeys(all.modules, s.decision)...),
 	}, nil
 }

@@ -91,7 +91,7 @@ func (e *Engine) Explain(ctx context.Context, r *check.Request, token *check.Tok
 			x.Result.Route, x.Result.Revision = route, policy.revision
 		}
 	}
-	tree := newTelling(t, input, e.settings.decision, policy.names)
+	tree := newTelling(t, input, e.settings.decision, policy.compiler.RewrittenVars)
 	x.Rules = tree.decision(x.Result != nil && x.Result.Allowed)
 	if x.Result != nil {
 		for _, code := range x.Result.Reasons {
