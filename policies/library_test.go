@@ -177,7 +177,7 @@ func TestTheDecisionIsTotal(t *testing.T) {
 	}
 	count := *inputs
 	if testing.Short() {
-		count = 100
+		count = 200
 	}
 	random := rand.New(rand.NewPCG(3, 4))
 	statuses := map[string]int{}
@@ -193,7 +193,7 @@ func TestTheDecisionIsTotal(t *testing.T) {
 		statuses[fmt.Sprint(decision["http_status"])]++
 	}
 	t.Log(statuses)
-	if len(statuses) < 8 || statuses["200"] < count/50 {
+	if len(statuses) < 8 || statuses["200"] < count/100 {
 		t.Errorf("%v: the inputs are too alike to mean anything", statuses)
 	}
 }
