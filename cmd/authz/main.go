@@ -6,6 +6,8 @@
 //	authz run         answer checks until told to stop
 //	authz validate    check configuration and policies without starting
 //	authz new         write a policy project that passes its own tests
+//	authz input       what a policy would see for a curl line
+//	authz why         why a request is refused, and the nearest way to an allow
 //	authz matrix      who may do what, and what a change opens
 //	authz lint-envoy  name the settings of an Envoy configuration that open a hole
 //	authz config      the configuration's JSON Schema, reference and example

@@ -144,8 +144,11 @@ func (t *telling) bindings(cond *condition, c *call) []Binding {
 		}
 		made, isDefinition := definition(expr)
 		for _, ref := range refsOf(expr) {
-			if ref.HasPrefix(ast.InputRootRef) {
+			switch path := t.ruleAt(ref); {
+			case ref.HasPrefix(ast.InputRootRef):
 				add(t.written(expr, ref, isDefinition), t.lookup(ref, s.locals))
+			case path != "" && len(ref) > t.rules[path][0].depth():
+				add(strings.TrimPrefix(path, "data."), t.valueOf(path))
 			}
 		}
 		ast.WalkVars(expr, func(v ast.Var) bool {
@@ -170,6 +173,19 @@ func (t *telling) bindings(cond *condition, c *call) []Binding {
 		}
 	}
 	return out
+}
+
+// depth is how much of a ref leads to the rule; the rest leads into its value.
+func (c *call) depth() int { return len(c.rule.Ref().GroundPrefix()) }
+
+// valueOf is what a rule without arguments came to; nil where it is undefined.
+func (t *telling) valueOf(path string) ast.Value {
+	for _, c := range t.rules[path] {
+		if len(c.values) > 0 {
+			return c.values[0]
+		}
+	}
+	return nil
 }
 
 // written is a ref as the author wrote it.
