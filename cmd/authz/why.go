@@ -140,7 +140,7 @@ func (ask *whyRequest) specimen(cmd *cobra.Command, c *Config, args []string) (*
 		s, err := by(ctx, c, r, ask.who)
 		return s, nil, err
 	case ask.log != "":
-		return ask.fromLog(ctx, c, stdin)
+		return ask.fromLog(c, stdin)
 	}
 	words, err := curlWords(cmd, args)
 	if err != nil {

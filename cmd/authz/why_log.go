@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -63,7 +62,7 @@ func findLogged(log io.Reader, id string) (*logged, error) {
 }
 
 // fromLog makes the request again, as far as the log has it.
-func (ask *whyRequest) fromLog(ctx context.Context, c *Config, stdin io.Reader) (*specimen, *logged, error) {
+func (ask *whyRequest) fromLog(c *Config, stdin io.Reader) (*specimen, *logged, error) {
 	if ask.decision == "" {
 		return nil, nil, errors.New("--log: say which decision with --decision ID; a refusal's body and the log name it")
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"authz/internal/authz"
@@ -54,8 +55,8 @@ const maxColumn = 72
 func (x *explained) print(w io.Writer) error {
 	p := colours(w)
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s\n", p.text(bold, x.Method), p.text(bold, x.URL))
-	fmt.Fprintf(&b, "caller  %s\n", x.Caller)
+	fmt.Fprintf(&b, "%s %s\n", p.text(bold, printable(x.Method)), p.text(bold, printable(x.URL)))
+	fmt.Fprintf(&b, "caller  %s\n", printable(x.Caller))
 	if x.Route != "" {
 		fmt.Fprintf(&b, "route   %s\n", x.Route)
 	}
@@ -84,6 +85,17 @@ func (x *explained) print(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// printable keeps a peer's text from speaking to the terminal: a log may hold
+// anything.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, text)
 }
 
 func (x *explained) nearest(b *strings.Builder) {

@@ -27,7 +27,7 @@ func conditions(body ast.Body, rule *ast.Rule) []*condition {
 			continue
 		}
 		next := &condition{loc: expr.Location, exprs: []*ast.Expr{expr}}
-		kept := out[:0]
+		var kept []*condition
 		for _, c := range out {
 			switch {
 			case within(expr.Location, c.loc):
@@ -39,7 +39,8 @@ func conditions(body ast.Body, rule *ast.Rule) []*condition {
 				kept = append(kept, c)
 			}
 		}
-		out = append(kept, next)
+		kept = append(kept, next)
+		out = kept
 	}
 	if rule != nil {
 		markValues(out, rule)

@@ -90,9 +90,10 @@ func field(v ast.Value, name string) ast.Value {
 	return value.Value
 }
 
-func plainText(v ast.Value) (string, bool) {
-	s, ok := v.(ast.String)
-	return string(s), ok
+// plainText is "" for what is no text.
+func plainText(v ast.Value) string {
+	s, _ := v.(ast.String)
+	return string(s)
 }
 
 // word is what roles, scopes and subjects look like.
@@ -162,12 +163,11 @@ func (all *vocabulary) compare(left, right *ast.Term) {
 			if i > 0 {
 				path += "."
 			}
-			name, _ := plainText(t.Value)
-			path += name
+			path += plainText(t.Value)
 		}
 		all.claims = append(all.claims, Change{Name: path, Value: string(value)})
 	case ref.HasPrefix(requestHeadersRef) && len(ref) == len(requestHeadersRef)+1 && value != "":
-		name, _ := plainText(ref[len(ref)-1].Value)
+		name := plainText(ref[len(ref)-1].Value)
 		all.headers = append(all.headers, Change{Name: name, Value: string(value)})
 	}
 }

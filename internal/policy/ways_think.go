@@ -79,8 +79,8 @@ func (s *search) thinkOfCaller(all *vocabulary, row ast.Value) {
 	}
 	_, params, _ := s.policy.routes.Match(s.request.HTTP.Method, s.request.Path)
 	if owner := field(row, "owner"); owner != nil {
-		claim, _ := plainText(field(owner, "claim"))
-		param, _ := plainText(field(owner, "param"))
+		claim := plainText(field(owner, "claim"))
+		param := plainText(field(owner, "param"))
 		if value, given := params[param]; given && claim != "" {
 			s.claim(claim, value)
 		}
