@@ -87,6 +87,16 @@ Exit codes: 0 fine, 1 could not run, 2 findings or failed checks,
 // configFlags adds --config and a flag for every scalar of the configuration, and
 // returns the function that reads the configuration as they say.
 func configFlags(cmd *cobra.Command) func() (*Config, error) {
+	given := givenFlags(cmd)
+	return func() (*Config, error) {
+		path, flags := given()
+		return readConfig(path, os.Environ(), flags)
+	}
+}
+
+// givenFlags adds the flags of configFlags and returns the function that says which
+// file is meant and which flags were given.
+func givenFlags(cmd *cobra.Command) func() (path string, given map[string]string) {
 	flags := cmd.Flags()
 	flags.StringP("config", "c", "", "configuration file (YAML; also "+configVariable+")")
 	keys := map[string]bool{}
@@ -101,7 +111,7 @@ func configFlags(cmd *cobra.Command) func() (*Config, error) {
 			flags.Lookup(f.key).NoOptDefVal = "true"
 		}
 	}
-	return func() (*Config, error) {
+	return func() (string, map[string]string) {
 		path, _ := flags.GetString("config")
 		if path == "" {
 			path = os.Getenv(configVariable)
@@ -112,7 +122,7 @@ func configFlags(cmd *cobra.Command) func() (*Config, error) {
 				given[f.Name] = f.Value.String()
 			}
 		})
-		return readConfig(path, os.Environ(), given)
+		return path, given
 	}
 }
 

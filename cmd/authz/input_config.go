@@ -12,7 +12,6 @@ import (
 	"authz/internal/policy"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 )
 
 // patience is how long one evaluation may take in a command that explains: an
@@ -23,28 +22,16 @@ const patience = 10 * time.Second
 // reads what a command needs that judges requests without serving any: where to
 // listen need not be said. --help shows only the flags that matter to it.
 func offlineFlags(cmd *cobra.Command) func() (*Config, faults) {
-	configFlags(cmd)
-	flags := cmd.Flags()
-	keys := map[string]bool{}
+	given := givenFlags(cmd)
 	for _, f := range leaves(reflect.ValueOf(new(Config)).Elem(), "") {
-		keys[f.key] = true
 		section, _, _ := strings.Cut(f.key, ".")
 		if section != "policy" && section != "request" && f.key != "token.cookie" && f.key != "insecure.lenient_requests" {
-			_ = flags.MarkHidden(f.key)
+			_ = cmd.Flags().MarkHidden(f.key)
 		}
 	}
 	return func() (*Config, faults) {
-		path, _ := flags.GetString("config")
-		if path == "" {
-			path = os.Getenv(configVariable)
-		}
-		given := map[string]string{}
-		flags.Visit(func(f *pflag.Flag) {
-			if keys[f.Name] {
-				given[f.Name] = f.Value.String()
-			}
-		})
-		c, found := gatherConfig(path, os.Environ(), given)
+		path, flags := given()
+		c, found := gatherConfig(path, os.Environ(), flags)
 		found = slices.DeleteFunc(found, func(f fault) bool { return f.Key == "listen" })
 		c.Policy.Timeout = max(c.Policy.Timeout, Duration(patience))
 		return c, found

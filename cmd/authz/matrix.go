@@ -51,7 +51,7 @@ Exit codes: 0 fine, or no difference; 1 could not run; 2 there are differences;
   authz matrix --config authz.yaml --against ../main/policies    # what a branch opens`,
 		Args: cobra.NoArgs,
 	}
-	config := configFlags(cmd)
+	config := offlineFlags(cmd)
 	flags := cmd.Flags()
 	callers := flags.String("callers", "", "YAML file of callers: name to subject, roles, scopes, claims, via, status")
 	against := flags.StringArray("against", nil, "saved matrix (JSON), or policies to compare with (directory or bundle; repeatable)")
@@ -64,9 +64,9 @@ Exit codes: 0 fine, or no difference; 1 could not run; 2 there are differences;
 		if len(*against) > 0 && *format != "table" && *format != "json" {
 			return fmt.Errorf("--output %s: a difference is written as table or json", *format)
 		}
-		c, err := config()
-		if err != nil {
-			return err
+		c, found := config()
+		if len(found) > 0 {
+			return found
 		}
 		return showMatrix(cmd.Context(), cmd.OutOrStdout(), c, matrixRequest{*callers, *against, *format})
 	}
