@@ -78,7 +78,7 @@ func gatherConfig(path string, environ []string, flags map[string]string) (*Conf
 }
 
 func (r *reader) file(path string, v reflect.Value) {
-	f, err := os.Open(path) //nolint:gosec // the path is the operator's own
+	f, err := os.Open(path)
 	if err != nil {
 		r.fault("", 0, "opening the configuration: %v", err)
 		return
