@@ -119,6 +119,22 @@ func TestHandoverUnderLoad(t *testing.T) {
 	t.Logf("%d requests over five handovers:%s", l.sent.Load(), statuses)
 }
 
+// A second sidecar that can't start leaves the socket to the one that runs.
+func TestFailedSuccessor(t *testing.T) {
+	s, e := own(t, config("e2e/testdata/policy"))
+	next, err := testbed.StartSidecar(t.Context(), testbed.SidecarOptions{
+		Config: config("e2e/testdata/policy"), Socket: s.Socket, Env: []string{"E2E_SECRET=" + hmacSecret},
+		Args: []string{"--ops.address", strings.TrimPrefix(s.Ops, "http://")}})
+	if err == nil {
+		_ = next.Stop()
+		t.Fatal("two sidecars share a port")
+	}
+	if !strings.Contains(err.Error(), "address already in use") {
+		t.Errorf("the error does not say why: %v", err)
+	}
+	wantCaller(t, send(t, e, request{target: "/whoami", headers: []string{bearer(world.main.Token(nil))}}), "alice")
+}
+
 // kill -9: Envoy as shipped refuses with 503 and recovers with the restart.
 func TestKill(t *testing.T) {
 	s, e := start(t, testbed.SidecarOptions{Config: config("e2e/testdata/policy")}, testbed.EnvoyOptions{})

@@ -197,12 +197,13 @@ func doorConfig(c *Config) (extauthz.Config, error) {
 
 // listen opens every port; nothing is answered before run.
 func (s *sidecar) listen() error {
-	if err := s.door.Listen(); err != nil {
+	var err error
+	if s.ops, err = ops.Listen(s.config.Ops.Address, s.sources(), s.metrics, s.log); err != nil {
 		return err
 	}
-	var err error
-	s.ops, err = ops.Listen(s.config.Ops.Address, s.sources(), s.metrics, s.log)
-	return err
+	// Last, since it takes the socket over from whoever has it: a process that could
+	// not start must leave it alone.
+	return s.door.Listen()
 }
 
 // address is where the TCP listener is; empty where there is none.
