@@ -8,7 +8,7 @@ import (
 
 // Record is one decision. Its JSON names are those of OPA's decision log where it
 // has them (https://www.openpolicyagent.org/docs/management-decision-logs).
-// Strings may be what a peer sent; they are bounded and masked when written.
+// Strings may be what a peer sent; they are bounded and masked on the way in.
 type Record struct {
 	Time       time.Time
 	DecisionID string

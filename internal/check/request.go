@@ -60,7 +60,8 @@ type HTTP struct {
 	// Headers has lower-case names; a repeated header is one entry whose values
 	// Envoy joined with ',' (its default encoding).
 	Headers Headers
-	// HeaderMap is set instead when Envoy sends raw headers (encode_raw_headers).
+	// HeaderMap is set as well when Envoy sends raw headers (encode_raw_headers);
+	// Headers then holds the same, joined.
 	HeaderMap []RawHeader
 	Size      int64 // -1 when unknown
 	Body      string
