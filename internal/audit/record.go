@@ -8,7 +8,8 @@ import (
 
 // Record is one decision. Its JSON names are those of OPA's decision log where it
 // has them (https://www.openpolicyagent.org/docs/management-decision-logs).
-// Strings may be what a peer sent; they are bounded and masked on the way in.
+// Strings may be what a peer sent; they are cut when recorded, and
+// bounded and masked when written.
 type Record struct {
 	Time       time.Time
 	DecisionID string
