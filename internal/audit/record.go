@@ -47,6 +47,7 @@ func (r *Record) bound() {
 		*s = shortened(*s, 2*maxText)
 	}
 	r.HTTPPath = shortenedTarget(r.HTTPPath)
+	r.own()
 	r.Error = shortened(r.Error, 2*maxError)
 	long := len(r.Reasons) > maxReasons
 	for _, reason := range r.Reasons {
@@ -58,6 +59,24 @@ func (r *Record) bound() {
 			reasons[i] = shortened(r.Reasons[i], 2*maxText)
 		}
 		r.Reasons = reasons
+	}
+}
+
+// own copies the texts that may be a part of the request's message, which is large
+// and whose memory is not the record's to keep.
+func (r *Record) own() {
+	texts := [...]*string{&r.RequestID, &r.Method, &r.Host, &r.HTTPPath}
+	size := 0
+	for _, s := range texts {
+		size += len(*s)
+	}
+	all := make([]byte, 0, size)
+	for _, s := range texts {
+		all = append(all, *s...)
+	}
+	copied := string(all)
+	for _, s := range texts {
+		*s, copied = copied[:len(*s)], copied[len(*s):]
 	}
 }
 

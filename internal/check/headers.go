@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // Canonical gives the one spelling shared by a header and its twins: lower case,
@@ -22,26 +23,32 @@ func Canonical(name string) string {
 // first appearance. Raw values are bytes; those that are not UTF-8 are a fault, for
 // every string of a Request is (CVE-2023-27488).
 func JoinHeaders(raw []RawHeader) (Headers, *Fault) {
+	if len(raw) == 0 {
+		return nil, nil
+	}
 	out := make(Headers, 0, len(raw))
-	index := make(map[string]int, len(raw))
+next:
 	for i := range raw {
 		name, value := lower(raw[i].Key), raw[i].text()
 		if !utf8.ValidString(name) || !utf8.ValidString(value) {
 			return nil, &Fault{"header_utf8", fmt.Sprintf("header %d is not UTF-8", i)}
 		}
-		if at, seen := index[name]; seen {
-			out[at].Value += "," + value
-			continue
+		for at := range out { // a short list, cheaper than a map
+			if out[at].Name == name {
+				out[at].Value += "," + value
+				continue next
+			}
 		}
-		index[name] = len(out)
 		out = append(out, Header{name, value})
 	}
 	return out, nil
 }
 
+// text is the value in either form. Nobody changes a request, so the bytes need no
+// copy.
 func (h *RawHeader) text() string {
 	if len(h.RawValue) > 0 {
-		return string(h.RawValue)
+		return unsafe.String(unsafe.SliceData(h.RawValue), len(h.RawValue)) //nolint:gosec // read only
 	}
 	return h.Value
 }

@@ -63,9 +63,11 @@ type HTTP struct {
 	// HeaderMap is set as well when Envoy sends raw headers (encode_raw_headers);
 	// Headers then holds the same, joined.
 	HeaderMap []RawHeader
-	Size      int64 // -1 when unknown
-	Body      string
-	RawBody   []byte
+	// Joined says that a door made Headers of HeaderMap by JoinHeaders.
+	Joined  bool
+	Size    int64 // -1 when unknown
+	Body    string
+	RawBody []byte
 }
 
 // Header is one name and value. A repeated name is repeated entries.

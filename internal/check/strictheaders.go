@@ -54,6 +54,9 @@ func strictRaw(h *HTTP) *Fault {
 			return &Fault{"header_name", fmt.Sprintf("the name of header %d is not a lower-case token", i)}
 		}
 	}
+	if h.Joined { // judged already
+		return nil
+	}
 	joined, fault := JoinHeaders(h.HeaderMap)
 	if fault != nil {
 		return fault

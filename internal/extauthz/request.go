@@ -11,6 +11,7 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/protobuf/proto"
 )
 
 // reader turns checks into requests. It is pure: the same check gives the same
@@ -36,24 +37,82 @@ func newReader(c *Config) reader {
 	return r
 }
 
-// request reads a check. Every field of it may be missing.
+// described is what a check says, before anything is made of it.
+type described struct {
+	request check.Request
+	isHTTP  bool          // it describes an HTTP request at all
+	plain   check.Headers // HttpRequest.headers, names in lower case
+
+	metadata, routeMetadata *corev3.Metadata
+}
+
+// read reads a message. The error is for what is no check at all.
+// The request's text may be the message's: see readMessage.
+func (rd *reader) read(message []byte) (*check.Request, error) {
+	if d, ok := rd.readMessage(message); ok {
+		r := rd.judge(&d)
+		// Two entries of one name are not as expected either: a map has the last.
+		if r.Fault == nil || r.Fault.Code != headerCase {
+			return r, nil
+		}
+	}
+	var in authv3.CheckRequest
+	if err := decoding.Unmarshal(message, &in); err != nil {
+		return nil, err
+	}
+	return rd.request(&in), nil
+}
+
+// decoding bounds the nesting of a check's messages; Envoy's own protobuf would
+// not read more than 100 levels either.
+var decoding = proto.UnmarshalOptions{DiscardUnknown: true, RecursionLimit: 100}
+
+// request reads a check that the generated code has decoded. Every field of it may
+// be missing.
 func (rd *reader) request(in *authv3.CheckRequest) *check.Request {
 	a := in.GetAttributes()
-	r := &check.Request{
-		Source:            peer(a.GetSource()),
-		Destination:       peer(a.GetDestination()),
-		Time:              received(a),
-		ContextExtensions: a.GetContextExtensions(),
+	h := a.GetRequest().GetHttp()
+	d := described{
+		request: check.Request{
+			Source:            peer(a.GetSource()),
+			Destination:       peer(a.GetDestination()),
+			Time:              received(a),
+			ContextExtensions: a.GetContextExtensions(),
+			HTTP: check.HTTP{
+				ID:        h.GetId(),
+				Method:    h.GetMethod(),
+				Path:      h.GetPath(),
+				Host:      h.GetHost(),
+				Scheme:    h.GetScheme(),
+				Protocol:  h.GetProtocol(),
+				Query:     h.GetQuery(),
+				Fragment:  h.GetFragment(),
+				Size:      h.GetSize(),
+				Body:      h.GetBody(),
+				RawBody:   h.GetRawBody(),
+				HeaderMap: rawHeaders(h.GetHeaderMap().GetHeaders()),
+			},
+		},
+		isHTTP:        h != nil,
+		plain:         plainHeaders(h.GetHeaders()),
+		metadata:      a.GetMetadataContext(),
+		routeMetadata: a.GetRouteMetadataContext(),
 	}
 	if session := a.GetTlsSession(); session != nil {
-		r.TLS = &check.TLSSession{SNI: session.GetSni()}
+		d.request.TLS = &check.TLSSession{SNI: session.GetSni()}
 	}
-	if a.GetRequest().GetHttp() == nil {
+	return rd.judge(&d)
+}
+
+// judge makes a request of what a check says.
+func (rd *reader) judge(d *described) *check.Request {
+	r := &d.request
+	if !d.isHTTP {
 		r.Fault = &check.Fault{Code: "no_http", Detail: "the check describes no HTTP request"}
 		return r
 	}
 	// The record of a refusal wants a name and a caller, whatever else is wrong.
-	r.Fault = rd.http(&r.HTTP, a.Request.Http)
+	r.Fault = rd.headers(&r.HTTP, d.plain)
 	r.ID = check.RequestID(r.HTTP.Headers, r.HTTP.ID)
 	client, fault := check.ParseClient(r.Source.Address, r.HTTP.Scheme)
 	r.Client = client
@@ -61,67 +120,58 @@ func (rd *reader) request(in *authv3.CheckRequest) *check.Request {
 		r.Fault = fault
 	}
 	if r.Fault == nil {
-		r.Fault = rd.meaning(r, a)
+		r.Fault = rd.meaning(r, d)
 	}
 	return r
 }
 
-// http copies what Envoy says of the HTTP request.
-func (rd *reader) http(out *check.HTTP, in *authv3.AttributeContext_HttpRequest) *check.Fault {
-	*out = check.HTTP{
-		ID:       in.Id,
-		Method:   in.Method,
-		Path:     in.Path,
-		Host:     in.Host,
-		Scheme:   in.Scheme,
-		Protocol: in.Protocol,
-		Query:    in.Query,
-		Fragment: in.Fragment,
-		Size:     in.Size,
-		Body:     in.Body,
-		RawBody:  in.RawBody,
-	}
-	raw := in.GetHeaderMap().GetHeaders()
-	if n := max(len(in.Headers), len(raw)); n > rd.maxHeaders {
+// headerCase is the fault of two headers that are one to the app.
+const headerCase = "header_case"
+
+// headers makes one list of the two forms in which Envoy sends headers.
+func (rd *reader) headers(h *check.HTTP, plain check.Headers) *check.Fault {
+	raw := h.HeaderMap
+	h.HeaderMap = nil
+	if n := max(len(plain), len(raw)); n > rd.maxHeaders {
 		return &check.Fault{Code: "header_count", Detail: fmt.Sprintf("%d headers; at most %d are read", n, rd.maxHeaders)}
 	}
 	size := 0
-	for name, value := range in.Headers {
-		size += len(name) + len(value)
+	for i := range plain {
+		size += len(plain[i].Name) + len(plain[i].Value)
 	}
-	for _, h := range raw {
-		size += len(h.GetKey()) + len(h.GetValue()) + len(h.GetRawValue())
+	for i := range raw {
+		size += len(raw[i].Key) + len(raw[i].Value) + len(raw[i].RawValue)
 	}
 	if size > rd.maxHeaderBytes {
 		return &check.Fault{Code: "header_size", Detail: fmt.Sprintf("headers of %d bytes; at most %d are read", size, rd.maxHeaderBytes)}
 	}
-	out.HeaderMap = rawHeaders(raw)
+	h.HeaderMap = raw
 	// Joined even where they are not used: their bytes are the only text of a check
 	// that protobuf does not hold to UTF-8.
-	joined, fault := check.JoinHeaders(out.HeaderMap)
+	joined, fault := check.JoinHeaders(raw)
 	switch {
 	case fault != nil:
 		return fault
-	case len(in.Headers) > 0:
-		out.Headers = plainHeaders(in.Headers)
+	case len(plain) > 0:
+		h.Headers = plain
 	case len(joined) > 0: // encode_raw_headers: the rooms below still look names up
-		out.Headers = joined
-		sortHeaders(out.Headers)
+		h.Headers, h.Joined = joined, true
 	}
-	for i := 1; i < len(out.Headers); i++ {
-		if name := out.Headers[i].Name; name == out.Headers[i-1].Name {
-			return &check.Fault{Code: "header_case", Detail: fmt.Sprintf("header %q is there in two spellings", name)}
+	sortHeaders(h.Headers)
+	for i := 1; i < len(h.Headers); i++ {
+		if name := h.Headers[i].Name; name == h.Headers[i-1].Name {
+			return &check.Fault{Code: headerCase, Detail: fmt.Sprintf("header %q is there in two spellings", name)}
 		}
 	}
 	return nil
 }
 
 // meaning reads what the request says: metadata, path, query, body.
-func (rd *reader) meaning(r *check.Request, a *authv3.AttributeContext) (fault *check.Fault) {
-	if r.FilterMetadata, fault = plainMetadata(a.MetadataContext); fault != nil {
+func (rd *reader) meaning(r *check.Request, d *described) (fault *check.Fault) {
+	if r.FilterMetadata, fault = plainMetadata(d.metadata); fault != nil {
 		return fault
 	}
-	if r.RouteMetadata, fault = plainMetadata(a.RouteMetadataContext); fault != nil {
+	if r.RouteMetadata, fault = plainMetadata(d.routeMetadata); fault != nil {
 		return fault
 	}
 	if r.Path, fault = check.ParsePath(r.HTTP.Path); fault != nil {
@@ -151,16 +201,18 @@ func (rd *reader) meaning(r *check.Request, a *authv3.AttributeContext) (fault *
 	return fault
 }
 
-// plainHeaders are sorted, so that a request has one form.
 func plainHeaders(in map[string]string) check.Headers {
+	if len(in) == 0 {
+		return nil
+	}
 	out := make(check.Headers, 0, len(in))
 	for name, value := range in {
 		out = append(out, check.Header{Name: lower(name), Value: value})
 	}
-	sortHeaders(out)
 	return out
 }
 
+// sortHeaders gives a request one form.
 func sortHeaders(h check.Headers) {
 	slices.SortFunc(h, func(a, b check.Header) int {
 		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Value, b.Value))

@@ -86,6 +86,7 @@ func TestRequestsThatCanBeRead(t *testing.T) {
 					HeaderMap: []check.RawHeader{
 						{Key: "x-b", RawValue: []byte("1")}, {Key: "accept", RawValue: []byte("a")}, {Key: "accept", RawValue: []byte("b")},
 					},
+					Joined: true,
 				},
 				Path:   []string{""},
 				Client: check.Client{Scheme: "http"},

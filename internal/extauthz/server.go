@@ -14,6 +14,7 @@
 package extauthz
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -25,7 +26,6 @@ import (
 	"authz/internal/authz"
 	"authz/internal/check"
 
-	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
@@ -129,7 +129,8 @@ func (s *Server) check(ctx context.Context, receive func(*frame) error) (out *fr
 		detail := fmt.Sprintf("a check of %d bytes; at most %d are read", n, s.config.MaxMessageBytes)
 		return s.refuse(nil, authz.Malformed, codeTooLarge, detail), nil
 	}
-	return s.answer(ctx, in.bytes()), nil
+	// A copy: the request refers to it, and the buffer is gRPC's.
+	return s.answer(ctx, bytes.Clone(in.bytes())), nil
 }
 
 // answer is what a message gets, come what may.
@@ -142,26 +143,22 @@ func (s *Server) answer(ctx context.Context, message []byte) (out *frame) {
 			out = s.refuse(r, authz.Failed, "panic", fmt.Sprint(p))
 		}
 	}()
-	var in authv3.CheckRequest
-	if err := decoding.Unmarshal(message, &in); err != nil {
+	read, err := s.reader.read(message)
+	if err != nil {
 		return s.refuse(nil, authz.Malformed, "undecodable", err.Error())
 	}
-	r = s.reader.request(&in)
+	r = read
 	resolve(ctx, r)
 	ctx, cancel := context.WithTimeout(ctx, s.config.CheckTimeout)
 	defer cancel()
 	d := s.decide(ctx, r)
-	out, err := s.encode(&d, r)
+	out, err = s.encode(&d, r)
 	if err != nil {
 		s.log.Error("a decision cannot be answered", "request_id", d.RequestID, "decision_id", d.ID, "error", err)
 		return s.refuse(r, authz.Failed, "reply_invalid", err.Error())
 	}
 	return out
 }
-
-// decoding bounds the nesting of a check's messages; Envoy's own protobuf would
-// not read more than 100 levels either.
-var decoding = proto.UnmarshalOptions{DiscardUnknown: true, RecursionLimit: 100}
 
 func (s *Server) encode(d *authz.Decision, r *check.Request) (*frame, error) {
 	reply, err := s.writer.reply(d, r)
