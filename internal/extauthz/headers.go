@@ -6,15 +6,14 @@ import (
 
 	"authz/internal/check"
 
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // requestHeaders are headers for the app. In ok_response.headers Envoy ignores
 // append_action and keeps only the last entry of a name, so a list of values
 // travels as one value, joined as the recipient would join it
 // (RFC 9110, 5.3; RFC 9113, 8.2.3 for cookie).
-func requestHeaders(list []check.Header) ([]*corev3.HeaderValueOption, error) {
-	out := make([]*corev3.HeaderValueOption, 0, len(list))
+func requestHeaders(b []byte, number protowire.Number, list []check.Header) (_ []byte, err error) {
 	for i := range list {
 		if has(list[:i], list[i].Name) {
 			continue
@@ -23,13 +22,11 @@ func requestHeaders(list []check.Header) ([]*corev3.HeaderValueOption, error) {
 		if lower(list[i].Name) == "cookie" {
 			separator = "; "
 		}
-		option, err := header(list[i].Name, joined(list[i:], separator), overwrite)
-		if err != nil {
+		if b, err = header(b, number, list[i].Name, joined(list[i:], separator), overwrite); err != nil {
 			return nil, err
 		}
-		out = append(out, option)
 	}
-	return out, nil
+	return b, nil
 }
 
 // responseHeaders are headers added to the app's answer. Envoy first adds what is
@@ -38,8 +35,7 @@ func requestHeaders(list []check.Header) ([]*corev3.HeaderValueOption, error) {
 // Two names add to what the app says instead of replacing it: set-cookie, whose
 // values cannot be joined (RFC 6265, 3) and of which the app has its own, and vary,
 // where leaving out what the app varies by would poison caches.
-func responseHeaders(list []check.Header) ([]*corev3.HeaderValueOption, error) {
-	out := make([]*corev3.HeaderValueOption, 0, len(list))
+func responseHeaders(b []byte, number protowire.Number, list []check.Header) (_ []byte, err error) {
 	for i := range list {
 		name, value, action := lower(list[i].Name), list[i].Value, overwrite
 		switch {
@@ -53,39 +49,29 @@ func responseHeaders(list []check.Header) ([]*corev3.HeaderValueOption, error) {
 				action = add
 			}
 		}
-		option, err := header(name, value, action)
-		if err != nil {
+		if b, err = header(b, number, name, value, action); err != nil {
 			return nil, err
 		}
-		out = append(out, option)
 	}
-	return out, nil
+	return b, nil
 }
 
 // deniedHeaders are headers of an answer that Envoy makes: there the first entry
 // replaces what Envoy would write, and the following ones stay beside it.
-func deniedHeaders(list []check.Header) ([]*corev3.HeaderValueOption, error) {
-	out := make([]*corev3.HeaderValueOption, 0, len(list))
+func deniedHeaders(b []byte, number protowire.Number, list []check.Header) (_ []byte, err error) {
 	for i := range list {
 		action := overwrite
 		if has(list[:i], list[i].Name) {
 			action = add
 		}
-		option, err := header(list[i].Name, list[i].Value, action)
-		if err != nil {
+		if b, err = header(b, number, list[i].Name, list[i].Value, action); err != nil {
 			return nil, err
 		}
-		out = append(out, option)
 	}
-	return out, nil
+	return b, nil
 }
 
-const (
-	overwrite = corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD
-	add       = corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD
-)
-
-func header(name, value string, action corev3.HeaderValueOption_HeaderAppendAction) (*corev3.HeaderValueOption, error) {
+func header(b []byte, number protowire.Number, name, value string, a action) ([]byte, error) {
 	name = lower(name)
 	if err := headerName(name); err != nil {
 		return nil, err
@@ -93,10 +79,7 @@ func header(name, value string, action corev3.HeaderValueOption_HeaderAppendActi
 	if err := headerValue(value); err != nil {
 		return nil, fmt.Errorf("%q: %w", name, err)
 	}
-	return &corev3.HeaderValueOption{
-		Header:       &corev3.HeaderValue{Key: name, Value: value},
-		AppendAction: action,
-	}, nil
+	return appendOption(b, number, name, value, a), nil
 }
 
 // joined is every value in list of the name of its first entry.

@@ -7,8 +7,6 @@ import (
 
 	"authz/internal/authz"
 	"authz/internal/check"
-
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 )
 
 // query is what becomes of the query string. Envoy pastes names and values into it
@@ -17,7 +15,7 @@ import (
 // pairs inside it (of several entries Envoy keeps the last), and every spelling that
 // the client used for a name ("%61dmin") is removed beside the plain one. Whatever
 // the decision says, what is made of it can be written into a URL.
-func query(d *authz.Decision, r *check.Request) (set []*corev3.QueryParameter, removed []string) {
+func query(d *authz.Decision, r *check.Request) (set []check.Header, removed []string) {
 	if len(d.SetQuery) == 0 && len(d.RemoveQuery) == 0 {
 		return nil, nil
 	}
@@ -34,7 +32,7 @@ func query(d *authz.Decision, r *check.Request) (set []*corev3.QueryParameter, r
 				value.WriteString("&" + name + "=" + escaped(q.Value))
 			}
 		}
-		set = append(set, &corev3.QueryParameter{Key: name, Value: value.String()})
+		set = append(set, check.Header{Name: name, Value: value.String()})
 		spelled, meant = append(spelled, name), append(meant, p.Name)
 	}
 	remove := func(name string) {

@@ -6,6 +6,8 @@ import (
 
 	"authz/internal/authz"
 	"authz/internal/check"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // overrides let a client name another method than the one that was checked.
@@ -33,8 +35,9 @@ func newOwned(identity []string) owned {
 // ones, what the policy removes, and every twin, that is a header which the app may
 // take for an owned, set or removed one because only '-' and '_' tell them apart.
 // A header that is set is not removed: Envoy removes last, and it would be lost.
-func (o *owned) removals(d *authz.Decision, r *check.Request) ([]string, error) {
-	out := make([]string, 0, len(o.names)+len(d.RemoveHeaders))
+func (o *owned) removals(b []byte, number protowire.Number, d *authz.Decision, r *check.Request) ([]byte, error) {
+	var space [16]string
+	out := space[:0]
 	for _, name := range o.names {
 		if !has(d.Headers, name) {
 			out = append(out, name)
@@ -52,16 +55,18 @@ func (o *owned) removals(d *authz.Decision, r *check.Request) ([]string, error) 
 			out = append(out, name)
 		}
 	}
-	if r == nil {
-		return out, nil
-	}
-	for i := range r.HTTP.Headers {
-		name := r.HTTP.Headers[i].Name
-		if o.twin(name, d) && headerName(name) == nil && !has(d.Headers, name) && !slices.Contains(out, name) {
-			out = append(out, name)
+	if r != nil {
+		for i := range r.HTTP.Headers {
+			name := r.HTTP.Headers[i].Name
+			if o.twin(name, d) && headerName(name) == nil && !has(d.Headers, name) && !slices.Contains(out, name) {
+				out = append(out, name)
+			}
 		}
 	}
-	return out, nil
+	for _, name := range out {
+		b = appendItem(b, number, name)
+	}
+	return b, nil
 }
 
 // twin reports whether a header of the request reads as one of the owned, set or

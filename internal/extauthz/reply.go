@@ -7,10 +7,9 @@ import (
 	"authz/internal/authz"
 	"authz/internal/check"
 
-	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
-	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
-	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
@@ -55,65 +54,59 @@ func httpStatus(d *authz.Decision) int {
 	}
 }
 
-// reply is the answer to a decision about r, which may be nil where the request
-// could not be read. An error means that the decision cannot be put on the wire
-// as it is; nothing of it may be sent then.
-func (w *writer) reply(d *authz.Decision, r *check.Request) (*authv3.CheckResponse, error) {
-	metadata, err := dynamicMetadata(d)
-	if err != nil {
-		return nil, err
-	}
+// append appends the answer to a decision about r, which may be nil where the request
+// could not be read: a CheckResponse. An error means that the decision cannot be put
+// on the wire as it is; nothing of it may be sent then.
+func (w *writer) append(out []byte, d *authz.Decision, r *check.Request) ([]byte, error) {
+	var space [1024]byte
 	if d.Outcome == authz.Allowed {
-		ok, err := w.allow(d, r)
+		ok, err := w.allow(space[:0], d, r)
 		if err != nil {
 			return nil, err
 		}
-		return &authv3.CheckResponse{
-			Status:          &rpcstatus.Status{Code: int32(codes.OK)},
-			HttpResponse:    &authv3.CheckResponse_OkResponse{OkResponse: ok},
-			DynamicMetadata: metadata,
-		}, nil
+		out = appendMessage(out, 1, 0) // status OK is an empty one, and is there
+		out = appendMessage(out, 3, len(ok))
+		return dynamicMetadata(append(out, ok...), d)
 	}
-	denied, err := deny(d)
+	code := httpStatus(d)
+	denied, err := deny(space[:0], code, d)
 	if err != nil {
 		return nil, err
 	}
-	code := codes.PermissionDenied
-	if denied.Status.Code == http.StatusUnauthorized {
-		code = codes.Unauthenticated
+	status := codes.PermissionDenied
+	if code == http.StatusUnauthorized {
+		status = codes.Unauthenticated
 	}
-	return &authv3.CheckResponse{
-		Status:          &rpcstatus.Status{Code: int32(code)},
-		HttpResponse:    &authv3.CheckResponse_DeniedResponse{DeniedResponse: denied},
-		DynamicMetadata: metadata,
-	}, nil
+	out = appendMessage(out, 1, 2)
+	out = appendNumber(out, 1, uint64(status))
+	out = appendMessage(out, 2, len(denied))
+	return dynamicMetadata(append(out, denied...), d)
 }
 
-func (w *writer) allow(d *authz.Decision, r *check.Request) (*authv3.OkHttpResponse, error) {
-	headers, err := requestHeaders(d.Headers)
+// allow appends the fields of an OkHttpResponse.
+func (w *writer) allow(b []byte, d *authz.Decision, r *check.Request) ([]byte, error) {
+	b, err := requestHeaders(b, 2, d.Headers)
 	if err != nil {
 		return nil, fmt.Errorf("headers: %w", err)
 	}
-	added, err := responseHeaders(withQuotas(d.ResponseHeaders, d))
-	if err != nil {
-		return nil, fmt.Errorf("response_headers_to_add: %w", err)
-	}
-	setQuery, removeQuery := query(d, r)
-	removed, err := w.owned.removals(d, r)
-	if err != nil {
+	if b, err = w.owned.removals(b, 5, d, r); err != nil {
 		return nil, fmt.Errorf("request_headers_to_remove: %w", err)
 	}
-	return &authv3.OkHttpResponse{
-		Headers:                 headers,
-		HeadersToRemove:         removed,
-		ResponseHeadersToAdd:    added,
-		QueryParametersToSet:    setQuery,
-		QueryParametersToRemove: removeQuery,
-	}, nil
+	if b, err = responseHeaders(b, 6, withQuotas(d.ResponseHeaders, d)); err != nil {
+		return nil, fmt.Errorf("response_headers_to_add: %w", err)
+	}
+	set, removed := query(d, r)
+	for _, p := range set {
+		b = appendPair(b, 7, p.Name, p.Value)
+	}
+	for _, name := range removed {
+		b = appendItem(b, 8, name)
+	}
+	return b, nil
 }
 
-func deny(d *authz.Decision) (*authv3.DeniedHttpResponse, error) {
-	code := httpStatus(d)
+// deny appends the fields of a DeniedHttpResponse.
+func deny(b []byte, code int, d *authz.Decision) ([]byte, error) {
 	if code < 200 || code > 599 {
 		// 1xx is not an answer (the client waits on), and beyond lies nothing.
 		return nil, fmt.Errorf("http_status: %d is not the status of an answer", code)
@@ -143,18 +136,16 @@ func deny(d *authz.Decision) (*authv3.DeniedHttpResponse, error) {
 	if d.Outcome == authz.Limited {
 		list = withQuotas(list, d)
 	}
-	headers, err := deniedHeaders(list)
+	b = appendMessage(b, 1, 1+protowire.SizeVarint(uint64(code))) // HttpStatus
+	b = appendNumber(b, 1, uint64(code))
+	b, err := deniedHeaders(b, 2, list)
 	if err != nil {
 		return nil, fmt.Errorf("headers: %w", err)
 	}
 	if err := text(body); err != nil {
 		return nil, fmt.Errorf("body: %w", err)
 	}
-	return &authv3.DeniedHttpResponse{
-		Status:  &typev3.HttpStatus{Code: typev3.StatusCode(code)},
-		Headers: headers,
-		Body:    body,
-	}, nil
+	return appendText(b, 3, body), nil
 }
 
 // bodyless statuses have no content (RFC 9110, 15.3.5, 15.3.6 and 15.4.5).
@@ -162,7 +153,15 @@ func bodyless(code int) bool {
 	return code == http.StatusNoContent || code == http.StatusResetContent || code == http.StatusNotModified
 }
 
-func dynamicMetadata(d *authz.Decision) (*structpb.Struct, error) {
+// dynamicMetadata appends what Envoy is told beside the answer: the policy's own
+// words, which may be anything, and under which id the decision is recorded.
+func dynamicMetadata(b []byte, d *authz.Decision) ([]byte, error) {
+	if err := text(d.ID); err != nil {
+		return nil, fmt.Errorf("decision_id: %w", err)
+	}
+	if len(d.Metadata) == 0 {
+		return appendDecisionID(b, 4, d.ID), nil
+	}
 	out := &structpb.Struct{Fields: make(map[string]*structpb.Value, len(d.Metadata)+1)}
 	for name, v := range d.Metadata {
 		if err := text(name); err != nil {
@@ -175,5 +174,6 @@ func dynamicMetadata(d *authz.Decision) (*structpb.Struct, error) {
 		out.Fields[name] = value
 	}
 	out.Fields["decision_id"] = structpb.NewStringValue(d.ID)
-	return out, nil
+	b = appendMessage(b, 4, proto.Size(out))
+	return proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(b, out)
 }

@@ -1,6 +1,7 @@
 package extauthz
 
 import (
+	"bytes"
 	"math"
 	"reflect"
 	"strings"
@@ -9,6 +10,9 @@ import (
 
 	"authz/internal/authz"
 	"authz/internal/check"
+
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/protobuf/proto"
 )
 
 type h = check.Header
@@ -181,9 +185,14 @@ func TestReplies(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := writer{newOwned([]string{"X-User", "x-user-roles"})}
 			before := append([]h{}, row.d.ResponseHeaders...)
-			got, err := w.reply(&row.d, &check.Request{HTTP: check.HTTP{Path: row.path, Headers: row.headers}})
+			raw, err := w.append([]byte("before"), &row.d, &check.Request{HTTP: check.HTTP{Path: row.path, Headers: row.headers}})
 			if err != nil {
 				t.Fatal(err)
+			}
+			raw, found := bytes.CutPrefix(raw, []byte("before"))
+			got := new(authv3.CheckResponse)
+			if err := proto.Unmarshal(raw, got); err != nil || !found {
+				t.Fatalf("not a CheckResponse appended: %v", err)
 			}
 			want(t, got, row.want)
 			if err := got.ValidateAll(); err != nil && row.d.Status != 499 {
@@ -231,6 +240,7 @@ func TestDecisionsThatCannotBeAnswered(t *testing.T) {
 			"status 600":           {Outcome: authz.Denied, Status: 600},
 			"status -1":            {Outcome: authz.Denied, Status: -1},
 			"metadata":             {Outcome: authz.Allowed, Metadata: map[string]any{"a": func() {}}},
+			"a decision id":        {Outcome: authz.Allowed, ID: "\xff"},
 			"a metadata name":      {Outcome: authz.Allowed, Metadata: map[string]any{"\xff": 1.0}},
 			"a metadata value":     {Outcome: authz.Denied, Metadata: map[string]any{"a": "\xff"}},
 			"a deep metadata name": {Outcome: authz.Denied, Metadata: map[string]any{"a": map[string]any{"\xff": 1.0}}},
@@ -239,7 +249,7 @@ func TestDecisionsThatCannotBeAnswered(t *testing.T) {
 	w := writer{newOwned(nil)}
 	for name, decisions := range rows {
 		for where, d := range decisions {
-			got, err := w.reply(&d, nil)
+			got, err := w.append(nil, &d, nil)
 			if err == nil || got != nil {
 				t.Errorf("%s, %s: answered %v", name, where, got)
 			}

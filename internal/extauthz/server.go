@@ -28,7 +28,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
-	"google.golang.org/protobuf/proto"
 )
 
 // Decide says what becomes of a request. It must return when ctx ends.
@@ -161,16 +160,15 @@ func (s *Server) answer(ctx context.Context, message []byte) (out *frame) {
 }
 
 func (s *Server) encode(d *authz.Decision, r *check.Request) (*frame, error) {
-	reply, err := s.writer.reply(d, r)
-	if err != nil {
-		return nil, err
-	}
-	raw, err := proto.Marshal(reply)
+	raw, err := s.writer.append(make([]byte, 0, usualReply), d, r)
 	if err != nil {
 		return nil, err
 	}
 	return &frame{mem.SliceBuffer(raw)}, nil
 }
+
+// usualReply is room for most answers.
+const usualReply = 1024
 
 // constant is the refusal that needs nothing to be made: a 500 that names nothing.
 func (s *Server) constant() *frame { return &frame{mem.SliceBuffer(s.failed)} }

@@ -102,7 +102,7 @@ func readSocketAddress(p *check.Peer, b []byte) bool {
 		case 2:
 			return v.text(&p.Address)
 		case 3:
-			p.Port = uint32(v.varint) //nolint:gosec // cut off as the generated code does
+			p.Port = uint32(v.varint)
 			return v.number
 		}
 		return false
@@ -136,9 +136,9 @@ func readTime(t *time.Time, b []byte) bool {
 		}
 		switch number {
 		case 1:
-			seconds = int64(v.varint) //nolint:gosec // the wire's form of a negative number
+			seconds = int64(v.varint)
 		case 2:
-			nanos = int64(int32(v.varint)) //nolint:gosec // the wire's form of a negative number
+			nanos = int64(int32(v.varint))
 		default:
 			return false
 		}
@@ -184,7 +184,7 @@ func (rd *reader) readHTTP(d *described, b []byte) bool {
 		case 8:
 			return v.text(&h.Fragment)
 		case 9:
-			h.Size = int64(v.varint) //nolint:gosec // the wire's form of a negative number
+			h.Size = int64(v.varint)
 			return v.number
 		case 10:
 			return v.text(&h.Protocol)
