@@ -31,6 +31,6 @@ func BenchmarkAnswer(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		s.answer(context.Background(), message)
+		s.answer(context.Background(), message, address{})
 	}
 }

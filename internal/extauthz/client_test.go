@@ -28,7 +28,7 @@ func TestResolve(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ctx := metadata.NewIncomingContext(context.Background(), metadata.MD{clientAddress: c.values})
 			r := &check.Request{Client: peer, HTTP: check.HTTP{Scheme: "https"}}
-			resolve(ctx, r)
+			callAddress(ctx).resolve(r)
 			fault := ""
 			if r.Fault != nil {
 				fault = r.Fault.Code

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"math"
 	"runtime"
+	"slices"
 	"time"
 
 	"authz/internal/check"
@@ -35,6 +36,8 @@ type Config struct {
 	// own, and their twins in '_', never reach it.
 	IdentityHeaders []string
 
+	// Transport is one of Transports. Default: the first.
+	Transport string
 	// CheckTimeout is the longest a check may take. Keep it below the timeout of
 	// Envoy's ext_authz filter, whose error may allow. Default: 800 ms.
 	CheckTimeout time.Duration
@@ -72,6 +75,7 @@ type TLS struct {
 func (t *TLS) on() bool { return t.CertFile != "" || t.KeyFile != "" || t.ClientCAFile != "" }
 
 func (c Config) withDefaults() Config {
+	c.Transport = or(c.Transport, Transports[0])
 	c.MaxHeaders = or(c.MaxHeaders, check.MaxHeaders)
 	c.MaxHeaderBytes = or(c.MaxHeaderBytes, 128<<10)
 	c.CheckTimeout = or(c.CheckTimeout, 800*time.Millisecond)
@@ -114,6 +118,9 @@ func (c *Config) validate() error {
 	}
 	if c.MaxMessageBytes > math.MaxInt32/4 {
 		fault("MaxMessageBytes is above %d", math.MaxInt32/4)
+	}
+	if !slices.Contains(Transports, c.Transport) {
+		fault("Transport %q is none of %v", c.Transport, Transports)
 	}
 	for _, name := range c.IdentityHeaders {
 		if err := headerName(lower(name)); err != nil {

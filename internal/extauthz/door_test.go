@@ -3,8 +3,11 @@ package extauthz
 import (
 	"context"
 	"errors"
+	"flag"
+	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -55,6 +58,22 @@ type running struct {
 }
 
 // start serves; decide may be nil for one that allows.
+// carrying is the transport of this run of the suite: it is run over each.
+var carrying = TransportGRPC
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	code := m.Run()
+	once := flag.Lookup("test.fuzz").Value.String() + flag.Lookup("test.bench").Value.String()
+	for _, carrying = range Transports[1:] {
+		if code == 0 && once == "" {
+			fmt.Println("again over", carrying)
+			code = m.Run()
+		}
+	}
+	os.Exit(code)
+}
+
 func start(t *testing.T, config Config, decide Decide) *running {
 	t.Helper()
 	out := &running{records: &records{}, ended: make(chan error, 1)}
@@ -69,6 +88,9 @@ func start(t *testing.T, config Config, decide Decide) *running {
 	}
 	if config.Linger == 0 {
 		config.Linger = -1
+	}
+	if config.Transport == "" {
+		config.Transport = carrying
 	}
 	out.path = config.Socket
 	server, err := NewServer(config, decide, silent)

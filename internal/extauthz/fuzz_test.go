@@ -47,7 +47,7 @@ func FuzzRequest(f *testing.F) {
 	lenient := fuzzed(f, echo, Config{Lenient: true})
 	f.Fuzz(func(t *testing.T, message []byte) {
 		for _, s := range []*Server{strict, lenient} {
-			out := s.answer(context.Background(), message)
+			out := s.answer(context.Background(), message, address{})
 			var reply authv3.CheckResponse
 			if err := proto.Unmarshal(out.bytes(), &reply); err != nil {
 				t.Fatal(err)

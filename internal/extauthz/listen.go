@@ -31,7 +31,7 @@ func (s *Server) Listen() error {
 			return err
 		}
 		s.socket = socket
-		doors = append(doors, socket)
+		doors = append(doors, counted{socket, &s.connections})
 	}
 	s.doors = doors
 	return nil
@@ -63,10 +63,12 @@ func (s *Server) listenTCP() (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening on %s: %w", s.config.Address, err)
 	}
+	// Counted below TLS, so that who serves a connection sees that it is one.
+	counting := counted{l, &s.connections}
 	if certificates != nil {
-		return certificates.listener(l), nil
+		return certificates.listener(counting), nil
 	}
-	return l, nil
+	return counting, nil
 }
 
 // connections counts the open ones of every listener. It is kept at the listeners

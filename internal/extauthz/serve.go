@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"google.golang.org/grpc"
 )
 
 // successorTick is how often a lingering server looks who owns the socket path.
@@ -29,11 +27,9 @@ func (s *Server) Serve(ctx context.Context) error {
 	ended := make(chan error, len(s.doors))
 	for _, l := range s.doors {
 		go func() {
-			err := s.grpc.Serve(counted{l, &s.connections})
-			if err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+			err := s.carry.Serve(l)
+			if err != nil {
 				err = fmt.Errorf("serving on %s: %w", l.Addr(), err)
-			} else {
-				err = nil
 			}
 			ended <- err
 		}()
@@ -57,7 +53,7 @@ func (s *Server) Serve(ctx context.Context) error {
 // Stop cuts every connection and ends Serve. Checks under way are lost.
 func (s *Server) Stop() {
 	s.haltOnce.Do(func() { close(s.halted) })
-	s.grpc.Stop()
+	s.carry.Stop()
 }
 
 func (s *Server) linger() {
@@ -95,7 +91,7 @@ func (s *Server) drain() {
 	drained := make(chan struct{})
 	go func() {
 		defer close(drained)
-		s.grpc.GracefulStop()
+		s.carry.GracefulStop()
 	}()
 	limit := time.NewTimer(max(0, s.config.Grace))
 	defer limit.Stop()
@@ -107,5 +103,5 @@ func (s *Server) drain() {
 		s.log.Warn("cut off", "connections", s.connections.count(), "in_flight", s.inFlight.Load())
 	}
 	// Not waited for: a check that does not heed its deadline would hold up the end.
-	s.grpc.Stop()
+	s.carry.Stop()
 }

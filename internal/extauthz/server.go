@@ -26,7 +26,6 @@ import (
 	"authz/internal/authz"
 	"authz/internal/check"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
 )
 
@@ -45,7 +44,7 @@ type Server struct {
 	log    *slog.Logger
 	reader reader
 	writer writer
-	grpc   *grpc.Server
+	carry  transport
 	health *health
 	failed []byte // the answer of constant
 
@@ -85,9 +84,9 @@ func NewServer(config Config, decide Decide, log *slog.Logger) (*Server, error) 
 		return nil, fmt.Errorf("extauthz: encoding a refusal: %w", err)
 	}
 	s.failed = failed.bytes()
-	s.grpc = grpc.NewServer(config.grpcOptions()...)
-	s.grpc.RegisterService(&service, s)
-	s.health.register(s.grpc)
+	if s.carry, err = s.newTransport(); err != nil {
+		return nil, fmt.Errorf("extauthz: %w", err)
+	}
 	return s, nil
 }
 
@@ -115,9 +114,7 @@ func (s *Server) check(ctx context.Context, receive func(*frame) error) (out *fr
 		}
 	}()
 	if s.inFlight.Add(1) > int64(s.config.MaxInFlight) {
-		// Refused unread: reading is what an overloaded process can't afford.
-		s.overloads.Add(1)
-		return s.refuse(nil, authz.Unavailable, "overload", "too many checks under way"), nil
+		return s.overloaded(), nil
 	}
 	var in frame
 	if err := receive(&in); err != nil {
@@ -125,15 +122,20 @@ func (s *Server) check(ctx context.Context, receive func(*frame) error) (out *fr
 	}
 	defer in.free()
 	if n := len(in.bytes()); n > s.config.MaxMessageBytes {
-		detail := fmt.Sprintf("a check of %d bytes; at most %d are read", n, s.config.MaxMessageBytes)
-		return s.refuse(nil, authz.Malformed, codeTooLarge, detail), nil
+		return s.tooLarge(fmt.Sprintf("%d bytes;", n)), nil
 	}
 	// A copy: the request refers to it, and the buffer is gRPC's.
-	return s.answer(ctx, bytes.Clone(in.bytes())), nil
+	return s.answer(ctx, bytes.Clone(in.bytes()), callAddress(ctx)), nil
+}
+
+// tooLarge is the answer to a check that is not read for its size.
+func (s *Server) tooLarge(size string) *frame {
+	detail := fmt.Sprintf("a check of %s at most %d are read", size, s.config.MaxMessageBytes)
+	return s.refuse(nil, authz.Malformed, codeTooLarge, detail)
 }
 
 // answer is what a message gets, come what may.
-func (s *Server) answer(ctx context.Context, message []byte) (out *frame) {
+func (s *Server) answer(ctx context.Context, message []byte, a address) (out *frame) {
 	var r *check.Request
 	defer func() {
 		if p := recover(); p != nil {
@@ -147,7 +149,7 @@ func (s *Server) answer(ctx context.Context, message []byte) (out *frame) {
 		return s.refuse(nil, authz.Malformed, "undecodable", err.Error())
 	}
 	r = read
-	resolve(ctx, r)
+	a.resolve(r)
 	ctx, cancel := context.WithTimeout(ctx, s.config.CheckTimeout)
 	defer cancel()
 	d := s.decide(ctx, r)
