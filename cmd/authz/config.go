@@ -25,6 +25,7 @@ type Listen struct {
 	SocketMode     Mode     `key:"socket_mode" doc:"File mode of the socket, octal." default:"0660"`
 	Address        string   `key:"address" doc:"TCP host:port for Envoy. Without tls it must be a loopback address."`
 	TLS            TLS      `key:"tls" doc:"Certificates of the TCP listener; read again when the files change."`
+	Transport      string   `key:"transport" doc:"How checks are carried: grpc-go, or lean, which spends a fraction of the CPU and answers gRPC health checks, but no health watching." default:"grpc-go"`
 	CheckTimeout   Duration `key:"check_timeout" doc:"Longest time one check may take before it is refused. Keep it below the timeout of Envoy's ext_authz filter." default:"800ms"`
 	MaxInFlight    int      `key:"max_in_flight" doc:"Checks under way at once; more are refused with 503." default:"1024"`
 	MaxMessageSize Size     `key:"max_message_size" doc:"Largest check accepted, the request's body included." default:"4MiB"`

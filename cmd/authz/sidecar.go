@@ -174,6 +174,7 @@ func doorConfig(c *Config) (extauthz.Config, error) {
 		Lenient:         c.Insecure.LenientRequests,
 		SkipBody:        c.Request.SkipBody,
 		IdentityHeaders: c.App.IdentityHeaders,
+		Transport:       c.Listen.Transport,
 		CheckTimeout:    time.Duration(c.Listen.CheckTimeout),
 		MaxInFlight:     c.Listen.MaxInFlight,
 		MaxMessageBytes: int(c.Listen.MaxMessageSize),

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"authz/internal/extauthz"
 )
 
 // validate finds everything wrong with a configuration that was read. It looks at
@@ -59,6 +61,9 @@ func (c *Config) validate() faults {
 	}
 	if c.Policy.MaxConcurrent < 0 {
 		r.fault("policy.max_concurrent", 0, "must not be negative")
+	}
+	if !slices.Contains(extauthz.Transports, c.Listen.Transport) {
+		r.fault("listen.transport", 0, "%q is not %s", c.Listen.Transport, strings.Join(extauthz.Transports, " or "))
 	}
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level) {
 		r.fault("log.level", 0, "%q is not debug, info, warn or error", c.Log.Level)
