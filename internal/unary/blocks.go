@@ -112,11 +112,8 @@ func (c *conn) onBlock(id uint32, b []byte, endStream, self bool) *fault {
 
 // onTrailers handles a header block on a stream that was opened before.
 func (c *conn) onTrailers(id uint32, b []byte, endStream bool) *fault {
-	if fault := c.decode(b); fault != nil {
+	if _, fault := c.decode(b); fault != nil {
 		return fault
-	}
-	if !constant(b) {
-		c.forget()
 	}
 	st := c.lookup(id)
 	if st == nil {

@@ -72,8 +72,9 @@ func (d *decoding) emit(f hpack.HeaderField) {
 	d.fields = append(d.fields, f)
 }
 
-// decode decodes a header block into c.decoding.
-func (c *conn) decode(b []byte) *fault {
+// decode decodes a header block into c.decoding. Constant says that it has left the
+// dynamic table as it was; if not, nothing is known any more.
+func (c *conn) decode(b []byte) (constant bool, fail *fault) {
 	d := &c.decoding
 	clear(d.fields)
 	d.fields, d.size, d.over = d.fields[:0], 0, false
@@ -82,12 +83,18 @@ func (c *conn) decode(b []byte) *fault {
 		err = c.decoder.Close()
 	}
 	if errors.Is(err, hpack.ErrStringLength) {
-		return calm("a header field is too long")
+		return false, calm("a header field is too long")
 	}
-	if err != nil {
-		return &fault{http2.ErrCodeCompression, "a header block can't be decoded"}
+	constant, misplaced := scan(b)
+	if err != nil || misplaced {
+		return false, &fault{http2.ErrCodeCompression, "a header block can't be decoded"}
 	}
-	return nil
+	if !constant {
+		for i := range c.heads {
+			c.heads[i].head = nil
+		}
+	}
+	return constant, nil
 }
 
 // request returns the head of a request.
@@ -97,62 +104,64 @@ func (c *conn) request(b []byte) (*head, *fault) {
 			return c.heads[i].head, nil
 		}
 	}
-	if f := c.decode(b); f != nil {
+	constant, f := c.decode(b)
+	if f != nil {
 		return nil, f
 	}
 	h := c.server.judge(&c.decoding)
-	if !constant(b) {
-		c.forget()
-		return h, nil
-	}
-	if len(b) <= knownHeadBytes {
+	if constant && len(b) <= knownHeadBytes {
 		c.heads[c.nextHead] = knownHead{append(c.heads[c.nextHead].block[:0], b...), h}
 		c.nextHead = (c.nextHead + 1) % knownHeads
 	}
 	return h, nil
 }
 
-// forget drops the known blocks: the dynamic table has changed.
-func (c *conn) forget() {
-	for i := range c.heads {
-		c.heads[i].head = nil
-	}
-}
-
-// constant says whether decoding a block, which is known to be valid, leaves the
-// dynamic table as it is: only indexed fields and literals that are not indexed. It
-// says no where it would have to look closer.
-func constant(b []byte) bool {
-	text := func(b []byte) []byte {
-		if len(b) == 0 || b[0]&0x7f == 0x7f || len(b) < 1+int(b[0]&0x7f) {
-			return nil
-		}
-		return b[1+int(b[0]&0x7f):]
-	}
-	for len(b) > 0 {
-		switch first := b[0]; {
-		case first == 0xff, first&0xc0 == 0x40, first&0xe0 == 0x20:
-			return false
-		case first >= 0x80:
+// scan looks at how the fields of a block are represented. Constant says that
+// decoding it leaves the dynamic table as it is: indexed fields and literals that are
+// not indexed. Misplaced says that the table's size changes behind a field, which
+// hpack.Decoder lets pass while the table is empty (RFC 7541 4.2).
+func scan(b []byte) (constant, misplaced bool) {
+	number := func(bits byte) (n int) {
+		mask := byte(1)<<bits - 1
+		n = int(b[0] & mask)
+		more := n == int(mask)
+		b = b[1:]
+		for shift := 0; more && len(b) > 0 && shift < 28; shift += 7 {
+			n += int(b[0]&0x7f) << shift
+			more = b[0] >= 0x80
 			b = b[1:]
+		}
+		return n
+	}
+	text := func() {
+		if len(b) > 0 {
+			n := number(7)
+			b = b[min(n, len(b)):]
+		}
+	}
+	constant = true
+	for first := true; len(b) > 0; {
+		switch kind := b[0]; {
+		case kind >= 0x80:
+			number(7)
+		case kind&0xe0 == 0x20:
+			constant = false
+			misplaced = misplaced || !first
+			number(5)
 			continue
-		case first&0x0f == 0x0f:
-			if len(b) < 3 || b[1] >= 0x80 {
-				return false
-			}
-			b = b[2:]
-		case first&0x0f == 0:
-			if b = text(b[1:]); b == nil {
-				return false
-			}
 		default:
-			b = b[1:]
+			bits := byte(4)
+			if kind&0xc0 == 0x40 {
+				constant, bits = false, 6
+			}
+			if number(bits) == 0 {
+				text()
+			}
+			text()
 		}
-		if b = text(b); b == nil {
-			return false
-		}
+		first = false
 	}
-	return true
+	return constant, misplaced
 }
 
 // known are the fields that may be there once.

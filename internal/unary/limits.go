@@ -110,6 +110,8 @@ func (t Timeouts) tick() time.Duration {
 	return max(5*time.Millisecond, min(200*time.Millisecond, shortest/4))
 }
 
-// streamWindow is what we let a peer send on one stream: a message and its padding,
-// so that hardly any stream needs window from us.
-func (c *Config) streamWindow() int64 { return max(65535, int64(c.MaxMessage)+maxFrame) }
+// streamWindow is what we let a peer send on one stream: the largest message with
+// padding, so that no stream needs window from us.
+func (c *Config) streamWindow() int64 {
+	return max(65535, int64(c.MaxMessage)+int64(c.MaxMessage)/4+maxFrame)
+}

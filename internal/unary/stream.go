@@ -21,7 +21,6 @@ type stream struct {
 	empty        bool  // the last one held nothing
 	charge       int64 // of conn.buffered
 	recvWindow   int64
-	owed         int64
 	by           int64 // deadline of the message, or of an answer that is held
 
 	cancel    context.CancelFunc // of a slow call
@@ -145,18 +144,16 @@ func (c *conn) onData(f *frame) *fault {
 	data, end := f.payload, f.has(flagEndStream)
 	st.got += int64(len(data))
 	st.frames++
-	if fault := c.fragment(st, len(data), end); fault != nil {
+	if crumbs, fault := st.crumbs(len(data), end); fault != nil {
 		return fault
+	} else if crumbs {
+		return c.reset(st, http2.ErrCodeEnhanceYourCalm)
 	}
 	if st.head.length >= 0 && st.got > st.head.length {
 		return c.reset(st, http2.ErrCodeProtocol)
 	}
 	if end {
 		c.received(st)
-	} else if st.owed += length; st.owed > c.server.config.streamWindow()/2 {
-		c.out = appendWord(c.out, http2.FrameWindowUpdate, st.id, uint32(st.owed))
-		st.recvWindow += st.owed
-		st.owed = 0
 	}
 	if st.head.refuse != 0 || st.pending != nil { // what it sends makes no difference
 		if end {
@@ -181,21 +178,15 @@ func (c *conn) onData(f *frame) *fault {
 	return nil
 }
 
-// fragment refuses messages in crumbs. One empty frame is fine, as some clients end
-// a stream with it.
-func (c *conn) fragment(st *stream, n int, end bool) *fault {
-	if n == 0 && !end {
-		if st.empty {
-			return calm("empty DATA frames")
-		}
-		st.empty = true
-		return c.glitch()
+// crumbs says whether a message comes in more frames than it is worth. One empty frame
+// is fine, as some clients end a stream with it; one after the other is a flood.
+func (st *stream) crumbs(n int, end bool) (bool, *fault) {
+	again := st.empty
+	st.empty = n == 0 && !end
+	if st.empty && again {
+		return false, calm("empty DATA frames")
 	}
-	st.empty = false
-	if st.frames > 4+int(st.got)/1024 {
-		return c.reset(st, http2.ErrCodeEnhanceYourCalm)
-	}
-	return nil
+	return st.frames > 4+int(st.got)/1024, nil
 }
 
 // whole says whether data is a message that is not compressed, no more and no less.
