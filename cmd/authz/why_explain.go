@@ -48,6 +48,8 @@ type settled struct{ token *check.Token }
 
 func (s settled) Verify(context.Context, check.Headers, time.Time) *check.Token { return s.token }
 
+func (s settled) Known(check.Headers, time.Time) (*check.Token, bool) { return s.token, true }
+
 // explain decides as the sidecar would, with quotas that nobody has used yet, and
 // takes the decision apart.
 func explain(ctx context.Context, c *Config, engine *policy.Engine, s *specimen) (*explained, error) {

@@ -23,13 +23,21 @@ import (
 // Verifier says who is asking. It never fails: what went wrong is in the token.
 type Verifier interface {
 	Verify(ctx context.Context, h check.Headers, now time.Time) *check.Token
+	// Known is Verify where the answer is at hand.
+	Known(h check.Headers, now time.Time) (*check.Token, bool)
+}
+
+// Quotas charges quotas, all of a decision or none.
+type Quotas interface {
+	Take(ctx context.Context, now time.Time, asks []ratelimit.Ask) (ratelimit.Verdict, error)
 }
 
 // Authorizer decides. Its fields are set once, by New.
 type Authorizer struct {
 	tokens  Verifier
 	policy  *policy.Engine
-	quotas  *ratelimit.Memory
+	quotas  Quotas
+	known   remembering
 	audit   *audit.Log
 	observe func(Observation)
 	log     *slog.Logger
@@ -41,7 +49,7 @@ type Authorizer struct {
 type Parts struct {
 	Tokens  Verifier
 	Policy  *policy.Engine
-	Quotas  *ratelimit.Memory
+	Quotas  Quotas
 	Audit   *audit.Log
 	Observe func(Observation)
 	Log     *slog.Logger
@@ -52,7 +60,11 @@ type Parts struct {
 
 // New puts the parts together. It starts nothing.
 func New(p Parts) *Authorizer {
-	a := &Authorizer{p.Tokens, p.Policy, p.Quotas, p.Audit, p.Observe, p.Log, p.Now, p.PolicyPath}
+	a := &Authorizer{
+		tokens: p.Tokens, policy: p.Policy, quotas: p.Quotas, audit: p.Audit,
+		observe: p.Observe, log: p.Log, now: p.Now, path: p.PolicyPath,
+	}
+	a.known, _ = any(p.Policy).(remembering)
 	if a.observe == nil {
 		a.observe = func(Observation) {}
 	}

@@ -65,6 +65,10 @@ func (f *fixed) Verify(context.Context, check.Headers, time.Time) *check.Token {
 	return f.token
 }
 
+func (f *fixed) Known(h check.Headers, now time.Time) (*check.Token, bool) {
+	return f.Verify(context.Background(), h, now), true
+}
+
 // room is an Authorizer with what surrounds it.
 type room struct {
 	*Authorizer

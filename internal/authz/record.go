@@ -1,7 +1,8 @@
 package authz
 
 import (
-	"fmt"
+	"encoding/binary"
+	"encoding/hex"
 	"math/rand/v2"
 	"time"
 
@@ -11,13 +12,19 @@ import (
 
 func (a *Authorizer) begin(r *check.Request) *course {
 	c := &course{Authorizer: a, request: r, start: a.now()}
-	c.record.PolicyPath = a.path
+	c.describe()
+	return c
+}
+
+// describe notes what the record says of the request itself.
+func (c *course) describe() {
+	r := c.request
+	c.record.PolicyPath = c.path
 	c.record.RequestID = r.ID
 	c.record.Method = r.HTTP.Method
 	c.record.Host = r.HTTP.Host
 	c.record.HTTPPath = r.HTTP.Path
 	c.record.RequestedBy = r.Client.IP
-	return c
 }
 
 // lap is the time since the request came in.
@@ -72,5 +79,17 @@ func newID() string {
 	hi, lo := rand.Uint64(), rand.Uint64()
 	hi = hi&^0xf000 | 0x4000
 	lo = lo&^(3<<62) | 2<<62
-	return fmt.Sprintf("%08x-%04x-%04x-%04x-%012x", hi>>32, hi>>16&0xffff, hi&0xffff, lo>>48, lo&0xffffffffffff)
+	var raw [16]byte
+	binary.BigEndian.PutUint64(raw[:8], hi)
+	binary.BigEndian.PutUint64(raw[8:], lo)
+	var id [36]byte
+	from, to := raw[:], id[:0]
+	for _, n := range [...]int{4, 2, 2, 2, 6} {
+		if len(to) > 0 {
+			to = append(to, '-')
+		}
+		to = hex.AppendEncode(to, from[:n])
+		from = from[n:]
+	}
+	return string(to)
 }

@@ -20,7 +20,13 @@ func ParseClient(addr, scheme string) (Client, *Fault) {
 		return out, nil
 	}
 	ip = ip.Unmap().WithZone("")
-	out.IP = ip.String()
+	// Mostly it is canonical already; the text is then taken as it is.
+	var space [64]byte
+	if canonical := ip.AppendTo(space[:0]); string(canonical) == addr {
+		out.IP = addr
+	} else {
+		out.IP = string(canonical)
+	}
 	out.IPBlock = out.IP
 	if ip.Is6() {
 		// The smallest block one site gets (RFC 6177): a key any finer is reset

@@ -26,7 +26,11 @@ func JoinHeaders(raw []RawHeader) (Headers, *Fault) {
 	if len(raw) == 0 {
 		return nil, nil
 	}
-	out := make(Headers, 0, len(raw))
+	return AppendJoined(make(Headers, 0, len(raw)), raw)
+}
+
+// AppendJoined is JoinHeaders into a list that is empty and may have room.
+func AppendJoined(out Headers, raw []RawHeader) (Headers, *Fault) {
 next:
 	for i := range raw {
 		name, value := lower(raw[i].Key), raw[i].text()

@@ -20,6 +20,10 @@ type Config struct {
 	// Fail records what the door itself refuses. Required.
 	Fail Fail
 
+	// Quick answers what is at hand, over the lean transport. nil: everything is asked
+	// of Decide.
+	Quick Quick
+
 	// Lenient lets ambiguous requests through to the policy. A request that can't
 	// be read at all is refused even so. Default: strict.
 	Lenient bool

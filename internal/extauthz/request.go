@@ -42,6 +42,7 @@ type described struct {
 	request check.Request
 	isHTTP  bool          // it describes an HTTP request at all
 	plain   check.Headers // HttpRequest.headers, names in lower case
+	joined  check.Headers // room for HttpRequest.header_map as plain has them
 
 	metadata, routeMetadata *corev3.Metadata
 }
@@ -49,8 +50,8 @@ type described struct {
 // read reads a message. The error is for what is no check at all.
 // The request's text may be the message's: see readMessage.
 func (rd *reader) read(message []byte) (*check.Request, error) {
-	if d, ok := rd.readMessage(message); ok {
-		r := rd.judge(&d)
+	if d := new(described); rd.readMessage(d, message) {
+		r := rd.judge(d)
 		// Two entries of one name are not as expected either: a map has the last.
 		if r.Fault == nil || r.Fault.Code != headerCase {
 			return r, nil
@@ -112,7 +113,7 @@ func (rd *reader) judge(d *described) *check.Request {
 		return r
 	}
 	// The record of a refusal wants a name and a caller, whatever else is wrong.
-	r.Fault = rd.headers(&r.HTTP, d.plain)
+	r.Fault = rd.headers(&r.HTTP, d)
 	r.ID = check.RequestID(r.HTTP.Headers, r.HTTP.ID)
 	client, fault := check.ParseClient(r.Source.Address, r.HTTP.Scheme)
 	r.Client = client
@@ -129,8 +130,8 @@ func (rd *reader) judge(d *described) *check.Request {
 const headerCase = "header_case"
 
 // headers makes one list of the two forms in which Envoy sends headers.
-func (rd *reader) headers(h *check.HTTP, plain check.Headers) *check.Fault {
-	raw := h.HeaderMap
+func (rd *reader) headers(h *check.HTTP, d *described) *check.Fault {
+	raw, plain := h.HeaderMap, d.plain
 	h.HeaderMap = nil
 	if n := max(len(plain), len(raw)); n > rd.maxHeaders {
 		return &check.Fault{Code: "header_count", Detail: fmt.Sprintf("%d headers; at most %d are read", n, rd.maxHeaders)}
@@ -148,7 +149,8 @@ func (rd *reader) headers(h *check.HTTP, plain check.Headers) *check.Fault {
 	h.HeaderMap = raw
 	// Joined even where they are not used: their bytes are the only text of a check
 	// that protobuf does not hold to UTF-8.
-	joined, fault := check.JoinHeaders(raw)
+	joined, fault := check.AppendJoined(d.joined[:0], raw)
+	d.joined = joined
 	switch {
 	case fault != nil:
 		return fault

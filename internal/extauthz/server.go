@@ -155,10 +155,15 @@ func (s *Server) answer(ctx context.Context, message []byte, a address) (out *fr
 	d := s.decide(ctx, r)
 	out, err = s.encode(&d, r)
 	if err != nil {
-		s.log.Error("a decision cannot be answered", "request_id", d.RequestID, "decision_id", d.ID, "error", err)
-		return s.refuse(r, authz.Failed, "reply_invalid", err.Error())
+		return s.unsendable(&d, r, err)
 	}
 	return out
+}
+
+// unsendable is the answer in place of a decision's that can't be put on the wire.
+func (s *Server) unsendable(d *authz.Decision, r *check.Request, err error) *frame {
+	s.log.Error("a decision cannot be answered", "request_id", d.RequestID, "decision_id", d.ID, "error", err)
+	return s.refuse(r, authz.Failed, "reply_invalid", err.Error())
 }
 
 func (s *Server) encode(d *authz.Decision, r *check.Request) (*frame, error) {

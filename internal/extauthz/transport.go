@@ -103,7 +103,11 @@ func (s *Server) newLean() (transport, error) {
 	if err != nil {
 		return nil, err
 	}
-	server.Register("/"+serviceName+"/Check", nil, func(ctx context.Context, message []byte, md unary.Metadata) []byte {
+	var inline unary.Inline
+	if s.config.Quick != nil {
+		inline = s.inline
+	}
+	server.Register("/"+serviceName+"/Check", inline, func(ctx context.Context, message []byte, md unary.Metadata) []byte {
 		defer s.inFlight.Add(-1)
 		if s.inFlight.Add(1) > int64(s.config.MaxInFlight) {
 			return s.overloaded().bytes()

@@ -17,14 +17,18 @@ import (
 // field that is not known here) is left to the generated code, which is the judge of
 // what it means. So there is one rule below: not as expected is not read.
 
-// readMessage reads a message; ok is false where the generated code has to.
+// readMessage reads a message into d; false means that the generated code has to.
 // The request's text is message's: it must not change as long as the request, or
 // anything made of it, is in use.
-func (rd *reader) readMessage(message []byte) (d described, ok bool) {
-	ok = fields(message, func(number protowire.Number, v value) bool {
-		return number == 1 && v.message && rd.readAttributes(&d, v.bytes)
+func (rd *reader) readMessage(d *described, message []byte) bool {
+	once := false
+	return fields(message, func(number protowire.Number, v value) bool {
+		if number != 1 || !v.message || once {
+			return false
+		}
+		once = true
+		return rd.readAttributes(d, v.bytes)
 	})
-	return d, ok
 }
 
 func (rd *reader) readAttributes(d *described, b []byte) bool {
@@ -204,7 +208,9 @@ func (rd *reader) readHTTP(d *described, b []byte) bool {
 const usualHeaders = 32
 
 func (rd *reader) readHeaderMap(h *check.HTTP, b []byte) bool {
-	h.HeaderMap = make([]check.RawHeader, 0, usualHeaders)
+	if h.HeaderMap == nil {
+		h.HeaderMap = make([]check.RawHeader, 0, usualHeaders)
+	}
 	ok := fields(b, func(number protowire.Number, v value) bool {
 		if number != 1 || !v.message || len(h.HeaderMap) >= rd.maxHeaders {
 			return false

@@ -31,8 +31,7 @@ func agree(t *testing.T, rd *reader, message []byte) bool {
 	if !bytes.Equal(before, message) {
 		t.Fatal("the message was changed")
 	}
-	_, inPlace := rd.readMessage(message)
-	return inPlace
+	return rd.readMessage(new(described), message)
 }
 
 // plain strips the difference between no bytes and none.

@@ -1,0 +1,62 @@
+package extauthz
+
+import (
+	"sync"
+
+	"authz/internal/authz"
+	"authz/internal/check"
+	"authz/internal/unary"
+)
+
+// Quick is Decide for a request whose answer is at hand; where it says no, nothing has
+// happened yet. It keeps nothing of the request.
+type Quick func(r *check.Request) (authz.Decision, bool)
+
+// inline answers a check on the connection's own goroutine, from the message as it
+// lies in the read buffer, if the answer is at hand. Everything else takes the long
+// way, from the beginning: a request that is malformed, a panic, an answer that can't
+// be sent.
+func (s *Server) inline(message []byte, md unary.Metadata, out []byte) (reply []byte, ok bool) {
+	d := rooms.Get().(*described) //nolint:forcetypeassert // nothing else is put there
+	defer func() {
+		if p := recover(); p != nil {
+			// Decide meets it again, and knows what to do.
+			reply, ok = nil, false
+			return
+		}
+		d.clear()
+		rooms.Put(d)
+	}()
+	if len(message) > s.config.MaxMessageBytes || !s.reader.readMessage(d, message) {
+		return nil, false
+	}
+	r := s.reader.judge(d)
+	value, _ := md.Lookup(clientAddress)
+	address{value, md.Count(clientAddress)}.resolve(r)
+	if r.Fault != nil {
+		return nil, false
+	}
+	decision, ok := s.config.Quick(r)
+	if !ok {
+		return nil, false
+	}
+	reply, err := s.writer.append(out, &decision, r)
+	if err != nil {
+		// It is recorded as it was decided; what is sent is recorded as well.
+		return append(out, s.unsendable(&decision, r, err).bytes()...), true
+	}
+	return reply, true
+}
+
+// rooms are for requests that are read and forgotten.
+var rooms = sync.Pool{New: func() any { return new(described) }}
+
+// clear forgets a request and keeps its room.
+func (d *described) clear() {
+	raw := d.request.HTTP.HeaderMap
+	clear(raw)
+	clear(d.plain)
+	clear(d.joined)
+	*d = described{plain: d.plain[:0], joined: d.joined[:0]}
+	d.request.HTTP.HeaderMap = raw[:0]
+}
