@@ -1,7 +1,11 @@
 // Demo shows the sidecar at work on a machine that has nothing but Go, Python 3 and
 // make: a real Envoy with the shipped configuration, the sidecar, an issuer with a
-// JWKS endpoint and an API without any security code, all on free ports. It walks
-// through a few real requests, then stays up for the reader's own.
+// JWKS endpoint and a small shop without any security code (internal/shop), all on
+// free ports. It walks through some thirty real requests, a row of the checklist after
+// the other, then stays up for the reader's own.
+//
+// TLS ends in front of Envoy, as behind most load balancers; the demo plays that proxy
+// and says so in X-Forwarded-Proto.
 //
 //	make demo                 the tour, then Ctrl-C ends everything
 //	make demo ARGS=--check    the tour alone; exit code 1 if an answer is not as told
@@ -13,11 +17,13 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/http/httptest"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"syscall"
 
+	"authz/internal/shop"
 	"authz/internal/testbed"
 )
 
@@ -36,7 +42,7 @@ func main() {
 // stage is everything that the demo starts.
 type stage struct {
 	issuer  *testbed.Issuer
-	api     *api
+	app     *httptest.Server
 	sidecar *testbed.Sidecar
 	envoy   *testbed.Envoy
 	dir     string
@@ -74,10 +80,8 @@ func setUp(ctx context.Context, out io.Writer) (s *stage, err error) {
 	say("starting an issuer with a JWKS endpoint")
 	s.issuer = testbed.NewIssuer("RS256")
 	s.issuer.Audience = "https://api.example.com"
-	say("starting an API without any security code")
-	if s.api, err = startAPI(); err != nil {
-		return s, err
-	}
+	say("starting a shop without any security code")
+	s.app = httptest.NewServer(s.shop())
 	say("building and starting the sidecar")
 	s.sidecar, err = testbed.StartSidecar(ctx, testbed.SidecarOptions{
 		Config: s.config(), Socket: filepath.Join(s.dir, "authz.sock"),
@@ -85,10 +89,25 @@ func setUp(ctx context.Context, out io.Writer) (s *stage, err error) {
 	if err != nil {
 		return s, err
 	}
-	say("starting Envoy with envoy/envoy.yaml")
-	s.envoy, err = testbed.StartEnvoy(ctx, testbed.EnvoyOptions{Sidecar: s.sidecar.Socket, App: s.api.address})
+	say("starting Envoy with envoy/envoy.yaml, one trusted proxy in front")
+	s.envoy, err = testbed.StartEnvoy(ctx, testbed.EnvoyOptions{
+		Sidecar: s.sidecar.Socket, App: s.app.Listener.Addr().String(),
+		Edits: []testbed.Edit{{Path: testbed.HCM + ".xff_num_trusted_hops", Value: 1}},
+	})
 	return s, err
 }
+
+// shop is the application. Who may log in is the issuer's to say.
+func (s *stage) shop() *shop.Shop {
+	app := shop.New()
+	app.Login = func(user, password string) (string, bool) {
+		return s.token(user, "clerk"), user == "alice" && password == alicesPassword
+	}
+	return app
+}
+
+// alicesPassword is what alice logs in with.
+const alicesPassword = "correct-horse"
 
 // config is what a team would write: its policies, and who may sign tokens.
 func (s *stage) config() string {
@@ -99,6 +118,7 @@ issuers:
     issuer: %s
     audiences: [https://api.example.com]
     refetch_window: 1s
+token: {cookie: session}
 `, s.issuer.URL)
 }
 
@@ -110,8 +130,8 @@ func (s *stage) tearDown() {
 	if s.sidecar != nil {
 		_ = s.sidecar.Stop()
 	}
-	if s.api != nil {
-		s.api.stop()
+	if s.app != nil {
+		s.app.Close()
 	}
 	if s.issuer != nil {
 		s.issuer.Close()
@@ -126,18 +146,22 @@ Everything stays up until Ctrl-C. Try:
 
   CLERK=%s
   ADMIN=%s
+  TLS="X-Forwarded-Proto: https"
 
   curl -i %s/health
-  curl -i %[3]s/orders
-  curl -i %[3]s/orders -H "Authorization: Bearer $CLERK"
-  curl -i %[3]s/admin/orders -H "Authorization: Bearer $CLERK"
-  curl -i %[3]s/admin/orders -H "Authorization: Bearer $ADMIN"
-  curl -i --path-as-is %[3]s/health/../admin/orders
+  curl -i -H "$TLS" %[3]s/health
+  curl -i -H "$TLS" %[3]s/orders
+  curl -i -H "$TLS" %[3]s/orders -H "Authorization: Bearer $CLERK"
+  curl -i -H "$TLS" %[3]s/orders -H "Authorization: Bearer $CLERK" --json '{"item": "ink"}'
+  curl -i -H "$TLS" %[3]s/admin -H "Authorization: Bearer $CLERK"
+  curl -i -H "$TLS" %[3]s/admin -H "Authorization: Bearer $ADMIN"
+  curl -i -H "$TLS" %[3]s/users/bob -H "Authorization: Bearer $ADMIN"
+  curl -i -H "$TLS" --path-as-is %[3]s/health/../admin
   curl -s %[4]s/readyz
   curl -s %[4]s/metrics | grep authz_decisions
 
 The policies are in demo/policies: change them and ask again.
-`, s.token("carol", "clerk"), s.token("ada", "admin"), s.envoy.URL, s.sidecar.Ops)
+`, s.token("alice", "clerk"), s.token("ada", "admin"), s.envoy.URL, s.sidecar.Ops)
 }
 
 // token is a good one of an hour for the tour and the reader.
