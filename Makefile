@@ -2,10 +2,11 @@
 # pinned in tools/ and go.mod, fetched once and kept in .cache/ or Go's own caches.
 
 .DEFAULT_GOAL := help
-.PHONY: help build envoy chromium demo test test-short lint policies format fuzz clean
+.PHONY: help build envoy chromium demo test test-short lint policies format fuzz bench clean
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 5m
+ROUNDS ?= 5
 export TESTBED_ENVOY ?= $(CURDIR)/.cache/bin/envoy
 
 LINT := go tool -modfile=tools/go.mod golangci-lint
@@ -59,6 +60,10 @@ format: ## gofmt and opa fmt
 
 fuzz: ## every fuzz target for FUZZTIME (5m)
 	@tools/fuzz $(FUZZTIME) $(PACKAGES)
+
+bench: build ## CPU of a check against a server that does nothing (ROUNDS=5, SHORT=1: a minute, ARGS='-o json')
+	@go build -o .cache/bin/bench ./bench
+	@.cache/bin/bench -rounds $(ROUNDS) $(if $(SHORT),-short) $(ARGS)
 
 clean: ## remove bin/ and .cache/
 	rm -rf bin .cache
