@@ -50,6 +50,7 @@ type Policy struct {
 	Decision      string   `key:"decision" doc:"Entry point: the rule that decides, as a path." default:"authz/decision"`
 	Routes        string   `key:"routes" doc:"Where in the data the route table is, as a path." default:"authz/config/routes"`
 	Timeout       Duration `key:"timeout" doc:"Longest evaluation." default:"250ms"`
+	CacheSize     Size     `key:"cache_size" doc:"Memory for remembered decisions. A decision is given again to a request that agrees in all that was read to make it, until the policy or its data change. 0: none is remembered." default:"0"`
 	MaxConcurrent int      `key:"max_concurrent" doc:"Evaluations under way at once; 0 means four a processor." default:"0"`
 	Builtins      []string `key:"allow_builtins" doc:"Rego built-ins to switch on again although they reach the network or the host (http.send, opa.runtime, net.lookup_ip_addr)."`
 	Poll          Duration `key:"poll" doc:"How often the files are looked at even without a change notice." default:"30s"`

@@ -59,6 +59,9 @@ func newSidecar(c *Config, decisions io.Writer, log *slog.Logger) (*sidecar, err
 		return nil, err
 	}
 	door.Fail = authorizer.Fail
+	if c.Policy.CacheSize > 0 {
+		door.Quick = authorizer.Quick
+	}
 	s.door, errs[2] = extauthz.NewServer(door, authorizer.Decide, log)
 	return s, errs[2]
 }
@@ -163,6 +166,7 @@ func newEngine(c *Config, log *slog.Logger) (*policy.Engine, error) {
 		Decision:      c.Policy.Decision,
 		Routes:        c.Policy.Routes,
 		Timeout:       time.Duration(c.Policy.Timeout),
+		CacheBytes:    int64(c.Policy.CacheSize),
 		MaxConcurrent: c.Policy.MaxConcurrent,
 		Poll:          time.Duration(c.Policy.Poll),
 		AllowBuiltins: c.Policy.Builtins,

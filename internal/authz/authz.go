@@ -37,7 +37,6 @@ type Authorizer struct {
 	tokens  Verifier
 	policy  *policy.Engine
 	quotas  Quotas
-	known   remembering
 	audit   *audit.Log
 	observe func(Observation)
 	log     *slog.Logger
@@ -64,7 +63,6 @@ func New(p Parts) *Authorizer {
 		tokens: p.Tokens, policy: p.Policy, quotas: p.Quotas, audit: p.Audit,
 		observe: p.Observe, log: p.Log, now: p.Now, path: p.PolicyPath,
 	}
-	a.known, _ = any(p.Policy).(remembering)
 	if a.observe == nil {
 		a.observe = func(Observation) {}
 	}

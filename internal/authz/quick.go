@@ -8,11 +8,6 @@ import (
 	"authz/internal/ratelimit"
 )
 
-// remembering is a policy that knows decisions it made before.
-type remembering interface {
-	Cached(r *check.Request, t *check.Token) (*policy.Result, bool)
-}
-
 // Quick decides a request like Decide, if everything that it takes is at hand: a token
 // that was verified before, a decision that was made before, quotas that are counted
 // in this process. It then also records the decision. Where it says no, nothing was
@@ -21,7 +16,7 @@ type remembering interface {
 // It waits for nothing, and it keeps nothing of the request: its text may be gone as
 // soon as the caller is done with the decision.
 func (a *Authorizer) Quick(r *check.Request) (d Decision, ok bool) {
-	if r.Fault != nil || a.known == nil {
+	if r.Fault != nil {
 		return Decision{}, false
 	}
 	c := course{Authorizer: a, request: r, start: a.now()}
@@ -29,7 +24,7 @@ func (a *Authorizer) Quick(r *check.Request) (d Decision, ok bool) {
 	if !ok || token.Status == check.TokenUnavailable {
 		return Decision{}, false
 	}
-	result, ok := a.known.Cached(r, token)
+	result, ok := a.policy.Cached(r, token)
 	if !ok || !a.countsHere(result) {
 		return Decision{}, false
 	}

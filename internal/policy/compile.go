@@ -22,7 +22,8 @@ import (
 )
 
 // compiled is a policy ready to decide. It never changes; a reload makes another
-// one. Only the note of reported keys is written to, under its own lock.
+// one. Only the note of reported keys and the remembered decisions are written to,
+// under their own locks; both go with the policy.
 type compiled struct {
 	revision string
 	digest   string
@@ -33,6 +34,7 @@ type compiled struct {
 	compiler *ast.Compiler // for tools that explain; the query holds it anyway
 	warnings []string
 	unknown  reported
+	cache    *decisionCache // nil where nothing is remembered
 }
 
 // content is what several sources come to when loaded together.

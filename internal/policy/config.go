@@ -42,6 +42,9 @@ type Config struct {
 	// Default 30s.
 	Poll time.Duration
 
+	// CacheBytes bounds the memory for decisions that are remembered. 0: none is.
+	CacheBytes int64
+
 	// AllowBuiltins switches on built-ins that are off because they reach the
 	// network or the host: http.send, net.lookup_ip_addr, opa.runtime.
 	AllowBuiltins []string
@@ -104,8 +107,8 @@ func (c Config) complete() (settings, error) {
 	if s.Poll == 0 {
 		s.Poll = DefaultPoll
 	}
-	if s.Timeout < 0 || s.MaxConcurrent < 0 || s.Poll < 0 {
-		refuse("Timeout, MaxConcurrent and Poll cannot be negative")
+	if s.Timeout < 0 || s.MaxConcurrent < 0 || s.Poll < 0 || s.CacheBytes < 0 {
+		refuse("Timeout, MaxConcurrent, Poll and CacheBytes cannot be negative")
 	}
 	var err error
 	if s.capabilities, err = newCapabilities(c.AllowBuiltins, c.AllowNet); err != nil {

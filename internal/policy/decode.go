@@ -26,20 +26,28 @@ var decoders = map[string]func(d *decoder, v ast.Value) error{
 	"response":                   (*decoder).response,
 }
 
-// decoder fills one Result. The input is what references in quota keys point to.
+// decoder fills one Result. The input is what references in quota keys point to;
+// refs notes them, for who keeps the Result for another input.
 type decoder struct {
 	input  ast.Value
 	result Result
+	refs   []quotaRef
 }
 
 // decode reads a decision document strictly: one wrong type anywhere makes the
 // whole of it ErrMalformed, so that half a decision is never carried out.
 func decode(decision, input ast.Value) (*Result, error) {
+	result, _, err := decodeRefs(decision, input)
+	return result, err
+}
+
+// decodeRefs also tells which elements of quota keys were references.
+func decodeRefs(decision, input ast.Value) (*Result, []quotaRef, error) {
 	d := &decoder{input: input}
 	if err := d.decision(decision); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+		return nil, nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	return &d.result, nil
+	return &d.result, d.refs, nil
 }
 
 func (d *decoder) decision(v ast.Value) error {

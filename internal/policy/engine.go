@@ -43,6 +43,8 @@ type Engine struct {
 	failed  string     // digest of the content that did not compile last, and
 	failure error      // why
 
+	counts cacheCounts // of remembered decisions, whatever policy they belonged to
+
 	mu     sync.Mutex // guards status
 	status Status
 }
@@ -57,6 +59,7 @@ type Status struct {
 	LastError string // why the last load failed; empty after a good one
 	Warnings  []string
 	Routes    int // rows of the route table
+	Cache     CacheStatus
 }
 
 // New validates the configuration and reports all its faults. It loads nothing.
@@ -72,8 +75,10 @@ func New(cfg Config, log *slog.Logger) (*Engine, error) {
 // was loaded yet.
 func (e *Engine) Status() Status {
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.status
+	s := e.status
+	e.mu.Unlock()
+	s.Cache = e.cacheStatus()
+	return s
 }
 
 // Load reads and compiles the policy, and puts it in force if that went well.
@@ -111,6 +116,9 @@ func (e *Engine) build(ctx context.Context) (next *compiled, err error) {
 		return nil, e.failure
 	}
 	next, err = compile(ctx, &e.settings, sources, digest)
+	if err == nil {
+		next.cache = newDecisionCache(next, &e.settings, &e.counts)
+	}
 	if err != nil {
 		err = fmt.Errorf("compiling the policy: %w", err)
 		if ctx.Err() == nil {

@@ -24,7 +24,13 @@ type answer struct {
 // does: the evaluation runs on a goroutine of its own and is abandoned, with its
 // slot, until it notices that it was cancelled. The error wraps one of the
 // package's Err values; its text is for the log.
+//
+// A decision that is remembered (Cached) is returned without evaluating. The Result
+// may be shared: read only.
 func (e *Engine) Eval(ctx context.Context, r *check.Request, token *check.Token) (*Result, error) {
+	if result, ok := e.Cached(r, token); ok {
+		return result, nil
+	}
 	ctx, stop := context.WithTimeout(ctx, e.settings.Timeout)
 	defer stop()
 	select {
@@ -113,22 +119,37 @@ func (c *compiled) decide(ctx context.Context, cancel topdown.Cancel, r *check.R
 	if err != nil {
 		return nil, fmt.Errorf("building the input: %w", err)
 	}
-	results, err := c.query.Eval(ctx,
+	memory := c.cache.route(route)
+	if memory.learning() {
+		result, again, err := c.record(ctx, cancel, r, token, input, memory)
+		if !again {
+			return result, err
+		}
+	}
+	value, err := c.evaluate(ctx, cancel, input)
+	if err != nil {
+		return nil, err
+	}
+	if result, err = decode(value, input); err != nil {
+		return nil, err
+	}
+	result.Route, result.Revision = route, c.revision
+	return result, nil
+}
+
+// evaluate is one evaluation of the entry point.
+func (c *compiled) evaluate(ctx context.Context, cancel topdown.Cancel, input ast.Value, options ...rego.EvalOption) (ast.Value, error) {
+	results, err := c.query.Eval(ctx, append(options,
 		rego.EvalParsedInput(input),
 		rego.EvalExternalCancel(cancel),
 		rego.EvalMetrics(metrics.NoOp()),
 		rego.EvalInterQueryBuiltinValueCache(c.values),
-	)
+	)...)
 	if err != nil {
 		return nil, err
 	}
 	if len(results) == 0 {
 		return nil, ErrUndefined
 	}
-	result, err = decode(results[0].Expressions[0].Value.(ast.Value), input)
-	if err != nil {
-		return nil, err
-	}
-	result.Route, result.Revision = route, c.revision
-	return result, nil
+	return results[0].Expressions[0].Value.(ast.Value), nil
 }

@@ -53,7 +53,7 @@ func (d *decoder) quota(v ast.Value, index int) (Quota, error) {
 		case "name":
 			q.Name, err = quotaName(value)
 		case "key":
-			q.Key, err = d.quotaKey(value)
+			q.Key, err = d.quotaKey(value, index)
 		case "limit":
 			q.Limit, err = integer(value, 1, maxQuotaAmount)
 		case "burst":
@@ -122,7 +122,7 @@ func quotaWindow(v ast.Value) (time.Duration, error) {
 	return window, nil
 }
 
-func (d *decoder) quotaKey(v ast.Value) ([]string, error) {
+func (d *decoder) quotaKey(v ast.Value, quota int) ([]string, error) {
 	list, ok := elements(v)
 	if _, isSet := v.(ast.Set); isSet || !ok {
 		return nil, wrongType(v, "an array") // the order of a set is not the author's
@@ -133,29 +133,34 @@ func (d *decoder) quotaKey(v ast.Value) ([]string, error) {
 	key := make([]string, len(list))
 	for i, item := range list {
 		var err error
-		if key[i], err = d.quotaKeyElement(item.Value); err != nil {
+		var ref string
+		if key[i], ref, err = d.quotaKeyElement(item.Value); err != nil {
 			return nil, fmt.Errorf("[%d]: %w", i, err)
+		}
+		if ref != "" {
+			d.refs = append(d.refs, quotaRef{quota: quota, element: i, path: ref})
 		}
 	}
 	return key, nil
 }
 
-func (d *decoder) quotaKeyElement(v ast.Value) (string, error) {
+// quotaKeyElement also returns the reference where the element is one.
+func (d *decoder) quotaKeyElement(v ast.Value) (element, path string, err error) {
 	switch v := v.(type) {
 	case ast.String:
-		return string(v), nil
+		return string(v), "", nil
 	case ast.Object:
 		ref := v.Get(ast.InternedTerm("ref"))
 		if ref == nil || v.Len() != 1 {
-			return "", errors.New(`is an object, but not {"ref": "…"}`)
+			return "", "", errors.New(`is an object, but not {"ref": "…"}`)
 		}
-		path, err := text(ref.Value)
-		if err != nil {
-			return "", fmt.Errorf("ref: %w", err)
+		if path, err = text(ref.Value); err != nil {
+			return "", "", fmt.Errorf("ref: %w", err)
 		}
-		return d.resolve(path)
+		element, err = d.resolve(path)
+		return element, path, err
 	}
-	return "", wrongType(v, `a string or {"ref": "…"}`)
+	return "", "", wrongType(v, `a string or {"ref": "…"}`)
 }
 
 // resolve reads the input at a dotted path such as client.ip_block. Null is

@@ -52,8 +52,9 @@ var kindNames = map[string]kind{"uuid": kindUUID, "int": kindInt, "slug": kindSl
 // RouteTable says which row a request matches. It is immutable; the nil table
 // matches nothing.
 type RouteTable struct {
-	root node
-	rows int
+	root  node
+	rows  int
+	names []string // the ids
 }
 
 // node is a place in the trie of patterns: everything that shares a beginning.

@@ -56,7 +56,16 @@ func (t *RouteTable) add(id string, data any) error {
 		return err
 	}
 	t.rows++
+	t.names = append(t.names, id)
 	return t.root.insert(&row{id: id, names: paramNames(segments)}, methods, segments)
+}
+
+// ids lists the rows.
+func (t *RouteTable) ids() []string {
+	if t == nil {
+		return nil
+	}
+	return t.names
 }
 
 func (n *node) insert(r *row, methods []string, segments []segment) error {
