@@ -88,7 +88,7 @@ func newRoom(t *testing.T, load bool) *room {
 		}
 	}
 	quiet := slog.New(slog.DiscardHandler)
-	engine, err := policy.New(policy.Config{Path: dir, Decision: "t/decision", Timeout: 5 * time.Second}, quiet)
+	engine, err := policy.New(policy.Config{Path: dir, Decision: "t/decision", Timeout: 5 * time.Second, CacheBytes: 1 << 20}, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
