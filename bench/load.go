@@ -76,7 +76,7 @@ func dial(ctx context.Context, address string) (*client, error) {
 var headers = []hpack.HeaderField{
 	{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "http"},
 	{Name: ":path", Value: "/envoy.service.auth.v3.Authorization/Check"}, {Name: ":authority", Value: "authz"},
-	{Name: "te", Value: "trailers"}, {Name: "grpc-timeout", Value: "1000m"},
+	{Name: "te", Value: "trailers"}, {Name: "grpc-timeout", Value: "10000m"},
 	{Name: "content-type", Value: "application/grpc"}, {Name: "x-authz-client-address", Value: "203.0.113.7"},
 }
 

@@ -159,6 +159,8 @@ func TestCheck14NoNamesKept(t *testing.T) {
 		p.want(id, served)
 	}
 	kept := 0
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for c := range s.connections {
 		c.mu.Lock()
 		for _, h := range c.heads {
