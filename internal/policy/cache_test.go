@@ -81,9 +81,9 @@ func compareCached(t *testing.T, set cachePolicy, requests int, seed uint64) (in
 
 // failing is which of the package's errors an error is.
 func failing(err error) error {
-	for _, sentinel := range []error{ErrUndefined, ErrMalformed, ErrDeadline, ErrBusy, ErrEvaluation} {
-		if errors.Is(err, sentinel) {
-			return sentinel
+	for _, known := range []error{ErrUndefined, ErrMalformed, ErrDeadline, ErrBusy, ErrEvaluation} {
+		if errors.Is(err, known) {
+			return known
 		}
 	}
 	return err
