@@ -134,7 +134,7 @@ func (c *course) decide(ctx context.Context) Decision {
 	// After the quotas: a token that can't be looked at must not be a way to be refused
 	// free of charge.
 	if d.Outcome == Denied && needsKeys(result, token) {
-		return Decision{Outcome: Unavailable, Spent: -1, Reasons: append(result.Reasons, "keys_unavailable")}
+		return Decision{Outcome: Unavailable, Spent: -1, Reasons: append(result.Reasons[:len(result.Reasons):len(result.Reasons)], "keys_unavailable")}
 	}
 	return d
 }

@@ -13,7 +13,7 @@ import (
 
 // The input as a tree of what can be read of it, without building it: the inner
 // nodes are the objects that newInput makes, the leaves say how a value gets into a
-// key. input.go and attributes.go are the other half; a test holds the two together.
+// key. input.go and attributes.go are the other half; TestCacheDiffers holds the two together.
 
 // hop is one element of a path: a name, or an index into a list.
 type hop struct {
