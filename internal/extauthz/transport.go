@@ -92,7 +92,7 @@ func (s *Server) newLean() (transport, error) {
 		CallTimeout: s.config.CheckTimeout + slack,
 		Timeouts:    unary.Timeouts{Preface: handshakeTimeout, Quiet: pingAfter, Pong: pingTimeout},
 		Overloaded:  func([]byte) []byte { return s.overloaded().bytes() },
-		TooLarge:    func() []byte { return s.tooLarge("more than").bytes() },
+		TooLarge:    func() []byte { return s.tooLarge("an unread size;").bytes() },
 		Panicked: func() []byte {
 			s.panics.Add(1)
 			return s.failed
