@@ -86,7 +86,10 @@ func (t *tour) stops() []stop {
 		{title: "CORS: another origin", path: "/health", headers: []string{"Origin: https://evil.example"}, want: 200, say: "its script cannot read this answer", exactly: map[string]string{"Access-Control-Allow-Origin": ""}},
 		{title: "CSRF: the cookie, from the shop's own page", method: "POST", path: "/orders", token: clerk, shown: "$CLERK", cookie: true, headers: []string{asJSON, "Sec-Fetch-Site: same-origin"}, data: `{"item":"pen"}`, want: 201},
 		{title: "CSRF: the cookie, from a foreign page", method: "POST", path: "/orders", token: clerk, shown: "$CLERK", cookie: true, headers: []string{asJSON, "Sec-Fetch-Site: cross-site"}, data: `{"item":"pen"}`, want: 403},
-		{title: "Errors: the app fails and says everything", path: "/report", token: admin, shown: "$ADMIN", want: 500, say: "its stack and its database's name stay inside"},
+		{title: "CSRF: no cookie yet, a foreign page logs its visitor in", method: "POST", path: "/login", headers: []string{asForm, "Origin: https://evil.example"}, data: "user=alice&password=" + alicesPassword, want: 403, body: `"status":403`,
+			say: "else the visitor would go on under an account of the attacker's"},
+		{title: "What the sidecar leaves alone: an answer's body", path: "/report", token: admin, shown: "$ADMIN", want: 500, body: `panic: dial tcp 10.0.3.7:5432: connection refused (user "shop", database "orders")`,
+			say: "it judges requests: what the app tells of its failure is for the app to keep to itself"},
 	}
 	login := stop{title: "Quotas: logging in", method: http.MethodPost, path: "/login", headers: []string{asForm}, data: "user=alice&password=guess", want: 403, body: "Wrong name or password", header: []string{"RateLimit"}}
 	for range 4 {
