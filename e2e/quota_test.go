@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -64,4 +65,31 @@ func TestQuotaOfFailures(t *testing.T) {
 	}
 	wantLimited(t, login("no"))
 	wantLimited(t, login("yes"))
+}
+
+// A quota in shadow: the client and the app never learn of it, the log does.
+func TestQuotaInShadow(t *testing.T) {
+	sidecar, envoy := own(t, config("e2e/testdata/policy"))
+	for i := range 3 {
+		world.app.Forget()
+		got := send(t, envoy, request{target: "/trial", headers: []string{fmt.Sprintf("X-Request-Id: trial-%d", i+1)}})
+		if got.Status != 200 || len(world.app.Seen()) != 1 {
+			t.Fatalf("request %d: got %d: %s", i+1, got.Status, got.Body)
+		}
+		for _, name := range []string{"RateLimit", "RateLimit-Policy", "Retry-After"} {
+			if v := got.Header.Get(name); v != "" {
+				t.Errorf("request %d: the client is told %s: %s", i+1, name, v)
+			}
+		}
+	}
+	var over []bool
+	_, err := sidecar.Log().Wait(t.Context(), func(line string) bool {
+		if strings.Contains(line, `"msg":"decision"`) {
+			over = append(over, strings.Contains(line, `"reasons":["shadow_quota_trial"]`))
+		}
+		return len(over) == 3
+	})
+	if err != nil || over[0] || over[1] || !over[2] {
+		t.Errorf("over the limit as recorded: %v, want the third alone (%v)", over, err)
+	}
 }

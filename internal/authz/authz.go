@@ -74,8 +74,12 @@ type Observation struct {
 	Outcome Outcome
 	Reasons []string
 	Route   string
-	// Spent names the quota that refused; empty where none did.
-	Spent string
+	// Quotas are those that were asked. Spent names the one that refused; empty where
+	// none did.
+	Quotas []QuotaState
+	Spent  string
+	// Shadows are those that were asked and are not enforced.
+	Shadows []ShadowState
 	Stages
 }
 
@@ -134,7 +138,7 @@ func (c *course) decide(ctx context.Context) Decision {
 	// After the quotas: a token that can't be looked at must not be a way to be refused
 	// free of charge.
 	if d.Outcome == Denied && needsKeys(result, token) {
-		return Decision{Outcome: Unavailable, Spent: -1, Reasons: append(result.Reasons[:len(result.Reasons):len(result.Reasons)], "keys_unavailable")}
+		return Decision{Outcome: Unavailable, Spent: -1, Shadows: d.Shadows, Reasons: append(result.Reasons[:len(result.Reasons):len(result.Reasons)], "keys_unavailable")}
 	}
 	return d
 }

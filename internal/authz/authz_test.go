@@ -44,13 +44,19 @@ decision := {"allowed": input.parsed_query.ok == ["1"], "http_status": 401, "hea
 	{"name": "failures", "key": ["k"], "limit": 2, "window": "1h", "charge": "denied"},
 	{"name": "upstream", "key": ["k"], "limit": 2, "window": "1h", "charge": "failed"},
 ]} if input.route.id == "login"
+
+decision := {"allowed": object.get(input.parsed_query, "ok", ["1"]) == ["1"], "quotas": [
+	{"name": "trial", "key": ["k"], "limit": 2, "window": "1h", "shadow": true},
+	{"name": "refused", "key": ["k"], "limit": 1, "window": "1h", "charge": "denied", "shadow": true},
+]} if input.route.id == "trial"
 `
 
 const routes = `{"authz": {"config": {"routes": {
 	"allow": {"methods": ["GET"], "path": "/allow"}, "deny": {"methods": ["GET"], "path": "/deny"},
 	"missing": {"methods": ["GET"], "path": "/missing"}, "malformed": {"methods": ["GET"], "path": "/malformed"},
 	"clash": {"methods": ["GET"], "path": "/clash"}, "quota": {"methods": ["GET"], "path": "/quota"},
-	"login": {"methods": ["GET"], "path": "/login"}}}}}`
+	"login": {"methods": ["GET"], "path": "/login"},
+	"trial": {"methods": ["GET"], "path": "/trial"}}}}}`
 
 // fixed says the same of every caller, or panics.
 type fixed struct {

@@ -57,6 +57,10 @@ type Decision struct {
 
 	// Reasons are stable codes for log and metrics, never for the client.
 	Reasons []string
+
+	// Shadows is what the quotas said that are not enforced, in the policy's order. It
+	// changes nothing of the answer.
+	Shadows []ShadowState
 }
 
 // QuotaState is a quota after it was asked.
@@ -69,4 +73,11 @@ type QuotaState struct {
 	// RetryAfter is the time until this request would pass: 0 when it passed, the
 	// largest duration when it never will (a cost above the burst).
 	RetryAfter time.Duration
+}
+
+// ShadowState is a quota that is counted and not enforced, after it was asked.
+type ShadowState struct {
+	Name   string
+	Passed bool // the request would have passed
+	Lost   bool // it could not be counted; Passed means nothing then
 }

@@ -19,18 +19,29 @@ import (
 // A quota that is only looked at still refuses when it is spent: that is how five
 // failed log-ins close the door on the sixth.
 func (d *Decision) settle(ctx context.Context, c *course, result *policy.Result) {
-	asks, asked := asks(result)
-	if len(asks) == 0 {
+	if len(result.Quotas) == 0 {
 		return
 	}
 	before := c.lap()
-	verdict, err := c.quotas.Take(ctx, c.start, asks)
+	if d.enforce(ctx, c, result) {
+		d.watch(ctx, c, result)
+	}
 	c.stages.Quota = c.lap() - before
+}
+
+// enforce takes the quotas that are not in shadow, together, and says whether the
+// request passes them.
+func (d *Decision) enforce(ctx context.Context, c *course, result *policy.Result) bool {
+	asks, asked := asks(result)
+	if len(asks) == 0 {
+		return true
+	}
+	verdict, err := c.quotas.Take(ctx, c.start, asks)
 	if err != nil {
 		headers := d.ResponseHeaders
 		*d = c.failed("quota_error", err.Error())
 		d.ResponseHeaders = headers
-		return
+		return false
 	}
 	d.Quotas = make([]QuotaState, len(asks))
 	for i, state := range verdict.States {
@@ -41,7 +52,7 @@ func (d *Decision) settle(ctx context.Context, c *course, result *policy.Result)
 		}
 	}
 	if verdict.Allowed {
-		return
+		return true
 	}
 	// What the policy meant for the client (CORS headers above all) goes with the
 	// 429 as well: the browser hides an answer without them from its page.
@@ -59,24 +70,29 @@ func (d *Decision) settle(ctx context.Context, c *course, result *policy.Result)
 		Spent:           verdict.Refused,
 		Reasons:         append(d.Reasons[:len(d.Reasons):len(d.Reasons)], "quota_"+spent.Name),
 	}
+	return false
 }
 
-func asks(result *policy.Result) ([]ratelimit.Ask, []policy.Quota) {
-	if len(result.Quotas) == 0 {
-		return nil, nil
-	}
+func asks(result *policy.Result) ([]ratelimit.Ask, []*policy.Quota) {
 	list := make([]ratelimit.Ask, 0, len(result.Quotas))
-	of := make([]policy.Quota, 0, len(result.Quotas))
-	for _, q := range result.Quotas {
-		if !result.Allowed && q.Charge != policy.ChargeDenied {
-			continue
+	of := make([]*policy.Quota, 0, len(result.Quotas))
+	for i := range result.Quotas {
+		q := &result.Quotas[i]
+		if question, asked := ask(q, result.Allowed); asked && !q.Shadow {
+			list, of = append(list, question), append(of, q)
 		}
-		charged := result.Allowed == (q.Charge == policy.ChargeRequest)
-		list = append(list, ratelimit.Ask{
-			Limit: ratelimit.Limit{Name: q.Name, Key: q.Key, Limit: q.Limit, Burst: q.Burst, Cost: q.Cost, Window: q.Window},
-			Peek:  !charged,
-		})
-		of = append(of, q)
 	}
 	return list, of
+}
+
+// ask is the question to a quota, if this decision is one that it counts or looks at.
+func ask(q *policy.Quota, allowed bool) (question ratelimit.Ask, asked bool) {
+	if !allowed && q.Charge != policy.ChargeDenied {
+		return ratelimit.Ask{}, false
+	}
+	charged := allowed == (q.Charge == policy.ChargeRequest)
+	return ratelimit.Ask{
+		Limit: ratelimit.Limit{Name: q.Name, Key: q.Key, Limit: q.Limit, Burst: q.Burst, Cost: q.Cost, Window: q.Window},
+		Peek:  !charged,
+	}, true
 }

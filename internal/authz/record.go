@@ -58,14 +58,14 @@ func (a *Authorizer) finish(c *course, d Decision) Decision {
 	c.record.Outcome = d.Outcome.String()
 	c.record.Allowed = d.Outcome == Allowed
 	c.record.Status = d.Status
-	c.record.Reasons = d.Reasons
+	c.record.Reasons = d.recorded()
 	c.record.Durations.Token = c.stages.Token
 	c.record.Durations.Policy = c.stages.Policy
 	c.record.Durations.Quota = c.stages.Quota
 	c.record.Durations.Total = c.stages.Total
 	a.audit.Record(c.record)
 
-	seen := Observation{Outcome: d.Outcome, Reasons: d.Reasons, Route: c.record.Route, Stages: c.stages}
+	seen := Observation{Outcome: d.Outcome, Reasons: d.Reasons, Route: c.record.Route, Quotas: d.Quotas, Shadows: d.Shadows, Stages: c.stages}
 	if d.Spent >= 0 {
 		seen.Spent = d.Quotas[d.Spent].Name
 	}

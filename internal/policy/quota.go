@@ -64,6 +64,8 @@ func (d *decoder) quota(v ast.Value, index int) (Quota, error) {
 			q.Window, err = quotaWindow(value)
 		case "charge":
 			q.Charge, err = quotaCharge(value)
+		case "shadow":
+			q.Shadow, err = boolean(value)
 		default:
 			d.unknown(fmt.Sprintf("quotas[%d].%s", index, name))
 		}

@@ -61,6 +61,8 @@ type Quota struct {
 	Limit, Burst, Cost int64
 	Window             time.Duration
 	Charge             Charge
+	// Shadow: counted and reported, not enforced.
+	Shadow bool
 }
 
 // What keeps an evaluation from giving a Result. None of these is a denial.

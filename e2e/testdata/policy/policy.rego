@@ -111,6 +111,10 @@ decision := {"allowed": true, "quotas": [{"name": "few", "key": [{"ref": "client
 	input.route.id == "few"
 }
 
+decision := {"allowed": true, "quotas": [{"name": "trial", "key": [{"ref": "client.ip_block"}], "limit": 2, "window": "1h", "shadow": true}]} if {
+	input.route.id == "trial"
+}
+
 decision := {"allowed": input.parsed_query.good == ["yes"], "http_status": 401, "quotas": [{
 	"name": "login",
 	"key": [{"ref": "client.ip_block"}],

@@ -107,6 +107,7 @@ _limits := {"type": "object", "additionalProperties": {"anyOf": [{"enum": [false
 		"cost": {"type": "integer", "minimum": 1},
 		"window": {"anyOf": [{"type": "string", "pattern": `^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`}, {"type": "number"}]},
 		"charge": {"enum": ["request", "denied", "failed"]},
+		"shadow": _boolean,
 		"routes": _strings,
 	}),
 	{"required": ["limit", "window"]},

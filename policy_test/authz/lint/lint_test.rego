@@ -13,7 +13,7 @@ test_sound[note] if {
 			"csrf": {"enabled": true, "origins": ["https://api.example.com"], "trusted": []},
 			"roles": {"admin": ["clerk"]},
 			"quotas": {
-				"limits": {"address": null, "all": {"by": "everybody", "limit": 1, "window": "1h30m", "burst": 1, "cost": 1, "charge": "denied", "routes": ["health"]}},
+				"limits": {"address": null, "all": {"by": "everybody", "limit": 1, "window": "1h30m", "burst": 1, "cost": 1, "charge": "denied", "shadow": true, "routes": ["health"]}},
 				"skip": {"routes": ["health"], "roles": [], "subjects": [], "addresses": ["10.0.0.0/8"]},
 			},
 			"headers": {"set": {"x-frame-options": false}, "permissions_policy": true, "csp": {"enabled": true, "report_only": false, "directives": {"img-src": ["*"], "font-src": null}}},
@@ -47,6 +47,7 @@ test_fault[note] if {
 		"a section of the wrong type": [{"https": 1}, "shape", "https"],
 		"an unknown key": [row({"role": ["clerk"]}), "shape", "routes.a"],
 		"a role that is no list": [row({"roles": "clerk"}), "shape", "routes.a.roles"],
+		"a quota that is a shadow of something": [{"quotas": {"limits": {"a": {"limit": 1, "window": 1, "shadow": "b"}}}}, "shape", "quotas.limits.a"],
 		"a quota without a window": [{"quotas": {"limits": {"a": {"limit": 1}}}}, "shape", "quotas.limits.a"],
 		"a header's value with a line break": [{"headers": {"set": {"x-a": "b\r\nset-cookie: c"}}}, "shape", "headers.set.x-a"],
 		"a directive that ends early": [{"headers": {"csp": {"directives": {"img-src": ["*; script-src *"]}}}}, "shape", "headers.csp.directives.img-src"],

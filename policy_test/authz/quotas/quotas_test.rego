@@ -13,6 +13,7 @@ table := {
 			"address": {"limit": 1000, "burst": 50},
 			"user": {"by": "user", "limit": 10, "window": "1s"},
 			"search": {"by": "everybody", "limit": 5, "window": 60, "cost": 2, "routes": ["search"]},
+			"trial": {"by": "everybody", "limit": 3, "window": "1h", "routes": ["trial"], "shadow": true},
 			"gone": null,
 			"off": false,
 		},
@@ -22,6 +23,7 @@ table := {
 		"orders": {"methods": ["GET"], "path": "/orders", "roles": ["clerk"]},
 		"search": {"methods": ["GET"], "path": "/search", "roles": ["clerk"]},
 		"health": {"methods": ["GET"], "path": "/health", "public": true},
+		"trial": {"methods": ["GET"], "path": "/trial", "public": true},
 		"free": {"methods": ["GET"], "path": "/free", "public": true, "quotas": false},
 		"login": {"methods": ["POST"], "path": "/login", "public": true, "quotas": {"tries": {"limit": 5, "window": "15m", "charge": "denied"}}},
 	},
@@ -46,6 +48,14 @@ test_asked[note] if {
 			[
 				anonymous[0],
 				{"name": "search", "key": ["everybody"], "limit": 5, "window": 60, "cost": 2},
+				anonymous[1],
+			],
+		],
+		"a limit on trial": [
+			kit.request("GET", "/trial"),
+			[
+				anonymous[0],
+				{"name": "trial", "key": ["everybody"], "limit": 3, "window": "1h", "shadow": true},
 				anonymous[1],
 			],
 		],
