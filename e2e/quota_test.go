@@ -92,4 +92,10 @@ func TestQuotaInShadow(t *testing.T) {
 	if err != nil || over[0] || over[1] || !over[2] {
 		t.Errorf("over the limit as recorded: %v, want the third alone (%v)", over, err)
 	}
+	for outcome, want := range map[string]float64{"shadow_allowed": 2, "shadow_limited": 1, "allowed": 0, "limited": 0} {
+		got, err := sidecar.Metric(t.Context(), `authz_quota_requests_total{outcome="`+outcome+`",quota="trial"}`)
+		if err != nil || got != want {
+			t.Errorf("metrics count %v requests as %s, want %v (%v)", got, outcome, want, err)
+		}
+	}
 }

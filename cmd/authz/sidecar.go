@@ -222,13 +222,6 @@ func (s *sidecar) address() string {
 	return strings.Join(list, ",")
 }
 
-func (s *sidecar) observe(o authz.Observation) {
-	s.metrics.Observe(ops.Observation{
-		Outcome: o.Outcome.String(), Reasons: o.Reasons, Route: o.Route, Spent: o.Spent,
-		Token: o.Token, Policy: o.Policy, Quota: o.Quota, Total: o.Total,
-	})
-}
-
 // sources are the rooms as the side door sees them.
 func (s *sidecar) sources() ops.Sources {
 	b := thisBuild()

@@ -8,7 +8,7 @@ import (
 // registry holds everything /metrics shows.
 func (m *Metrics) registry(sources Sources) *prometheus.Registry {
 	r := prometheus.NewRegistry()
-	r.MustRegister(m.decisions, m.spent, m.durations, &collector{sources},
+	r.MustRegister(m.decisions, m.quotas, m.durations, &collector{sources},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return r
 }

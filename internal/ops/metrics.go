@@ -18,17 +18,36 @@ const maxSeries = 2000
 // Metrics counts decisions as they happen.
 type Metrics struct {
 	decisions *prometheus.CounterVec
-	spent     *prometheus.CounterVec
+	quotas    *prometheus.CounterVec
 	durations *prometheus.HistogramVec
 	stages    [4]prometheus.Observer
 	reasons   labels
 	routes    labels
-	quotas    labels
+	names     labels // of quotas
 
-	// mu owns counters, the handles already resolved.
+	// mu owns counters and asked, the handles already resolved.
 	mu       sync.RWMutex
 	counters map[decisionLabels]prometheus.Counter
+	asked    map[quotaLabels]prometheus.Counter
 }
+
+type quotaLabels struct {
+	name    string
+	outcome QuotaOutcome
+}
+
+// QuotaOutcome is what a quota said of one request.
+type QuotaOutcome string
+
+// The outcomes. Those of a quota in shadow are apart, so that a dashboard does not
+// take for refused what was let through.
+const (
+	QuotaAllowed       QuotaOutcome = "allowed"
+	QuotaLimited       QuotaOutcome = "limited"        // it refused the request
+	QuotaShadowAllowed QuotaOutcome = "shadow_allowed" // in shadow, and would have let it pass
+	QuotaShadowLimited QuotaOutcome = "shadow_limited" // in shadow, and would have refused it
+	QuotaShadowLost    QuotaOutcome = "shadow_lost"    // in shadow, and could not be counted
+)
 
 type decisionLabels struct{ outcome, reason, route string }
 
@@ -37,7 +56,6 @@ type Observation struct {
 	Outcome string
 	Reasons []string
 	Route   string
-	Spent   string // the quota that refused, or ""
 	// Stage times; a stage that was not reached is zero and not observed.
 	Token, Policy, Quota, Total time.Duration
 }
@@ -49,16 +67,17 @@ func NewMetrics() *Metrics {
 			Name: "authz_decisions_total",
 			Help: "Decisions by outcome, first reason and route.",
 		}, []string{"outcome", "reason", "route"}),
-		spent: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "authz_quota_refusals_total",
-			Help: "Requests refused because a quota was spent, by quota.",
-		}, []string{"quota"}),
+		quotas: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "authz_quota_requests_total",
+			Help: "Requests by quota and what it said of them (allowed, limited; shadow_allowed, shadow_limited, shadow_lost).",
+		}, []string{"quota", "outcome"}),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "authz_check_duration_seconds",
 			Help:    "Time a decision took, by stage (token, policy, quota, total).",
 			Buckets: []float64{10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 500e-3, 1},
 		}, []string{"stage"}),
 		counters: map[decisionLabels]prometheus.Counter{},
+		asked:    map[quotaLabels]prometheus.Counter{},
 	}
 	for i, stage := range []string{"token", "policy", "quota", "total"} {
 		m.stages[i] = m.durations.WithLabelValues(stage)
@@ -87,9 +106,21 @@ func (m *Metrics) Observe(o Observation) {
 			m.stages[i].Observe(d.Seconds())
 		}
 	}
-	if o.Spent != "" {
-		m.spent.WithLabelValues(m.quotas.bounded(o.Spent)).Inc()
+}
+
+// Quota counts what a quota said of a request.
+func (m *Metrics) Quota(name string, outcome QuotaOutcome) {
+	key := quotaLabels{m.names.bounded(name), outcome}
+	m.mu.RLock()
+	counter := m.asked[key]
+	m.mu.RUnlock()
+	if counter == nil {
+		counter = m.quotas.WithLabelValues(key.name, string(outcome))
+		m.mu.Lock()
+		m.asked[key] = counter
+		m.mu.Unlock()
 	}
+	counter.Inc()
 }
 
 // resolve makes a counter for labels not seen before. Where there are too many, the

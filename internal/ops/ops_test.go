@@ -116,8 +116,11 @@ func TestMetrics(t *testing.T) {
 	for range 3 {
 		m.Observe(Observation{Outcome: "allowed", Route: "orders.read", Token: 20 * time.Microsecond, Policy: 60 * time.Microsecond, Total: 90 * time.Microsecond})
 	}
-	m.Observe(Observation{Outcome: "limited", Reasons: []string{"quota_login", "second"}, Spent: "login", Total: time.Millisecond})
+	m.Observe(Observation{Outcome: "limited", Reasons: []string{"quota_login", "second"}, Total: time.Millisecond})
 	m.Observe(Observation{Outcome: "denied", Reasons: []string{"not a code: <script>"}, Total: time.Microsecond})
+	for _, outcome := range []QuotaOutcome{QuotaAllowed, QuotaAllowed, QuotaLimited, QuotaShadowAllowed, QuotaShadowLimited, QuotaShadowLost} {
+		m.Quota("login", outcome)
+	}
 	server := httptest.NewServer(Handler(w.sources(), m))
 	defer server.Close()
 	_, body := get(t, "GET", server.URL+"/metrics")
@@ -129,7 +132,11 @@ func TestMetrics(t *testing.T) {
 		`authz_decisions_total{outcome="allowed",reason="none",route="orders.read"} 3`,
 		`authz_decisions_total{outcome="limited",reason="quota_login",route="none"} 1`,
 		`authz_decisions_total{outcome="denied",reason="other",route="none"} 1`,
-		`authz_quota_refusals_total{quota="login"} 1`,
+		`authz_quota_requests_total{outcome="allowed",quota="login"} 2`,
+		`authz_quota_requests_total{outcome="limited",quota="login"} 1`,
+		`authz_quota_requests_total{outcome="shadow_allowed",quota="login"} 1`,
+		`authz_quota_requests_total{outcome="shadow_limited",quota="login"} 1`,
+		`authz_quota_requests_total{outcome="shadow_lost",quota="login"} 1`,
 		`authz_check_duration_seconds_bucket{stage="policy",le="5e-05"} 0`,
 		`authz_check_duration_seconds_bucket{stage="policy",le="0.0001"} 3`,
 		`authz_check_duration_seconds_count{stage="total"} 5`,
@@ -178,14 +185,16 @@ func TestLabelsAreBounded(t *testing.T) {
 	m := NewMetrics()
 	for i := range 10 * maxLabels {
 		code := fmt.Sprintf("code_%d", i)
-		m.Observe(Observation{Outcome: "denied", Reasons: []string{code}, Route: code, Spent: code, Total: 1})
+		m.Observe(Observation{Outcome: "denied", Reasons: []string{code}, Route: code, Total: 1})
+		m.Quota(code, QuotaAllowed)
+		m.Quota(code, QuotaLimited)
 	}
 	// 200 codes and "other".
 	if got := testutil.CollectAndCount(m.decisions); got != maxLabels+1 {
 		t.Errorf("decisions: got %d series, want %d", got, maxLabels+1)
 	}
-	if got := testutil.CollectAndCount(m.spent); got != maxLabels+1 {
-		t.Errorf("quota refusals: got %d series, want %d", got, maxLabels+1)
+	if got := testutil.CollectAndCount(m.quotas); got != 2*(maxLabels+1) {
+		t.Errorf("quotas: got %d series, want %d of each outcome", got, maxLabels+1)
 	}
 }
 
@@ -238,5 +247,6 @@ func BenchmarkObserve(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		m.Observe(o)
+		m.Quota("login", QuotaAllowed)
 	}
 }
