@@ -2,7 +2,7 @@
 # pinned in tools/ and go.mod, fetched once and kept in .cache/ or Go's own caches.
 
 .DEFAULT_GOAL := help
-.PHONY: help build envoy chromium demo test test-short lint policies format fuzz bench clean
+.PHONY: help build envoy image chromium demo test test-short lint policies format fuzz bench clean
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 5m
@@ -18,6 +18,9 @@ help: ## this list
 
 build: ## bin/authz
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/authz ./cmd/authz
+
+image: ## what a release ships: program, bill of materials, OCI image, without a container engine (.cache/release/)
+	@go run ./release -o .cache/release -version '$(VERSION)' $(ARGS)
 
 envoy: ## find or fetch Envoy (.cache/bin/envoy)
 	@tools/get-envoy
