@@ -243,6 +243,10 @@ func (s *sidecar) sources() ops.Sources {
 			entries, bytes, hits, misses := s.tokens.CacheStats()
 			return ops.TokenCache{Entries: entries, Bytes: bytes, Hits: hits, Misses: misses}
 		},
+		Decisions: func() ops.DecisionCache {
+			c := s.engine.Status().Cache
+			return ops.DecisionCache{Entries: c.Entries, Bytes: c.Bytes, Hits: c.Hits, Misses: c.Misses}
+		},
 		Quotas: func() ops.QuotaStore {
 			q := s.quotas.Stats()
 			return ops.QuotaStore{Keys: q.Keys, Evictions: q.Evictions}

@@ -26,6 +26,7 @@ var (
 	policyLoaded    = describe("policy_loaded_timestamp_seconds", "When the policy in force was loaded.")
 	policyReloads   = describe("policy_reloads_total", "Policies put in force.")
 	policyFailures  = describe("policy_reload_failures_total", "Policies that were refused.")
+	policyRefused   = describe("policy_refused", "1 while the newest policy is refused, whatever is in force instead.")
 	jwksKeys        = describe("jwks_keys", "Usable keys of an issuer.", "issuer")
 	jwksAge         = describe("jwks_age_seconds", "Time since an issuer's keys were last confirmed.", "issuer")
 	jwksReady       = describe("jwks_ready", "1 while an issuer's tokens can be verified.", "issuer")
@@ -35,6 +36,10 @@ var (
 	tokenBytes      = describe("token_cache_bytes", "Memory of the verified tokens kept.")
 	tokenHits       = describe("token_cache_hits_total", "Tokens found verified.")
 	tokenMisses     = describe("token_cache_misses_total", "Tokens that had to be verified.")
+	decisionEntries = describe("decision_cache_entries", "Decisions remembered.")
+	decisionBytes   = describe("decision_cache_bytes", "Memory of the decisions remembered.")
+	decisionHits    = describe("decision_cache_hits_total", "Decisions given again.")
+	decisionMisses  = describe("decision_cache_misses_total", "Decisions that had to be made, while some are remembered.")
 	quotaKeys       = describe("quota_keys", "Quota keys in memory.")
 	quotaEvictions  = describe("quota_evictions_total", "Quota keys folded together because memory for them was full.")
 	auditWritten    = describe("audit_records_total", "Decisions written to the log.")
@@ -67,6 +72,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	count(policyReloads, p.Reloads)
 	count(policyFailures, p.Failures)
+	gauge(policyRefused, map[bool]float64{true: 1}[p.LastError != ""])
 
 	for _, i := range s.Issuers() {
 		gauge(jwksKeys, float64(i.Keys), i.Name)
@@ -81,6 +87,12 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(tokenBytes, float64(t.Bytes))
 	count(tokenHits, t.Hits)
 	count(tokenMisses, t.Misses)
+
+	r := s.Decisions()
+	gauge(decisionEntries, float64(r.Entries))
+	gauge(decisionBytes, float64(r.Bytes))
+	count(decisionHits, r.Hits)
+	count(decisionMisses, r.Misses)
 
 	q := s.Quotas()
 	gauge(quotaKeys, float64(q.Keys))

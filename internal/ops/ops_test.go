@@ -26,14 +26,15 @@ type world struct {
 
 func (w *world) sources() Sources {
 	return Sources{
-		Build:    Build{"1.2.3", "go1.26", "v1.22.2"},
-		Draining: func() bool { return w.draining },
-		Policy:   func() PolicyStatus { return w.policy },
-		Issuers:  func() []IssuerStatus { return w.issuers },
-		Tokens:   func() TokenCache { return TokenCache{Entries: 3, Bytes: 4096, Hits: 10, Misses: 4} },
-		Quotas:   func() QuotaStore { return QuotaStore{Keys: 7, Evictions: 2} },
-		Audit:    func() AuditLog { return AuditLog{Written: 20, Dropped: 1, Errors: 1} },
-		Door:     func() FrontDoor { return FrontDoor{InFlight: 2, Connections: 1, Panics: 1, Overloads: 5} },
+		Build:     Build{"1.2.3", "go1.26", "v1.22.2"},
+		Draining:  func() bool { return w.draining },
+		Policy:    func() PolicyStatus { return w.policy },
+		Issuers:   func() []IssuerStatus { return w.issuers },
+		Tokens:    func() TokenCache { return TokenCache{Entries: 3, Bytes: 4096, Hits: 10, Misses: 4} },
+		Decisions: func() DecisionCache { return DecisionCache{Entries: 6, Bytes: 512, Hits: 8, Misses: 9} },
+		Quotas:    func() QuotaStore { return QuotaStore{Keys: 7, Evictions: 2} },
+		Audit:     func() AuditLog { return AuditLog{Written: 20, Dropped: 1, Errors: 1} },
+		Door:      func() FrontDoor { return FrontDoor{InFlight: 2, Connections: 1, Panics: 1, Overloads: 5} },
 	}
 }
 
@@ -145,6 +146,11 @@ func TestMetrics(t *testing.T) {
 		`authz_policy_loaded_timestamp_seconds 1000`,
 		`authz_policy_reloads_total 3`,
 		`authz_policy_reload_failures_total 1`,
+		`authz_policy_refused 0`,
+		`authz_decision_cache_entries 6`,
+		`authz_decision_cache_bytes 512`,
+		`authz_decision_cache_hits_total 8`,
+		`authz_decision_cache_misses_total 9`,
 		`authz_jwks_keys{issuer="a"} 2`,
 		`authz_jwks_age_seconds{issuer="a"} 90`,
 		`authz_jwks_ready{issuer="a"} 1`,

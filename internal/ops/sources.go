@@ -5,14 +5,15 @@ import "time"
 // Sources are the questions the side door asks of the other rooms. All are set;
 // each may be called from any goroutine.
 type Sources struct {
-	Build    Build
-	Draining func() bool
-	Policy   func() PolicyStatus
-	Issuers  func() []IssuerStatus
-	Tokens   func() TokenCache
-	Quotas   func() QuotaStore
-	Audit    func() AuditLog
-	Door     func() FrontDoor
+	Build     Build
+	Draining  func() bool
+	Policy    func() PolicyStatus
+	Issuers   func() []IssuerStatus
+	Tokens    func() TokenCache
+	Decisions func() DecisionCache
+	Quotas    func() QuotaStore
+	Audit     func() AuditLog
+	Door      func() FrontDoor
 }
 
 // Build names the binary.
@@ -41,6 +42,13 @@ type IssuerStatus struct {
 
 // TokenCache is the cache of verified tokens.
 type TokenCache struct {
+	Entries      int
+	Bytes        int64
+	Hits, Misses uint64
+}
+
+// DecisionCache is the cache of decisions; all zero while it is off.
+type DecisionCache struct {
 	Entries      int
 	Bytes        int64
 	Hits, Misses uint64
