@@ -99,3 +99,27 @@ func TestQuotaInShadow(t *testing.T) {
 		}
 	}
 }
+
+// The older headers where they are configured: beside the standard ones, the same
+// numbers, on an allow and on a 429.
+func TestLegacyQuotaHeaders(t *testing.T) {
+	_, envoy := own(t, config("e2e/testdata/policy")+"quotas: {legacy_headers: true}\n")
+	for i := range 4 {
+		got := send(t, envoy, request{target: "/few"})
+		if want := map[bool]int{true: 429, false: 200}[i == 3]; got.Status != want {
+			t.Fatalf("request %d: got %d, want %d", i+1, got.Status, want)
+		}
+		standard := regexp.MustCompile(`^"few";r=(\d+);t=(\d+)$`).FindStringSubmatch(got.Header.Get("RateLimit"))
+		if standard == nil {
+			t.Fatalf("RateLimit: %q", got.Header.Get("RateLimit"))
+		}
+		for name, want := range map[string]string{"X-RateLimit-Limit": "3", "X-RateLimit-Remaining": standard[1], "X-RateLimit-Reset": standard[2]} {
+			if v := got.Header.Get(name); v != want {
+				t.Errorf("request %d: %s: %q, want %q", i+1, name, v, want)
+			}
+		}
+		if want := strconv.Itoa(max(2-i, 0)); standard[1] != want {
+			t.Errorf("request %d: %s left, want %s", i+1, standard[1], want)
+		}
+	}
+}

@@ -103,7 +103,8 @@ type App struct {
 
 // Quotas bounds the in-process store.
 type Quotas struct {
-	MaxKeys int `key:"max_keys" doc:"Keys kept at once; about 60 bytes each. Beyond it the least used are folded together, never forgotten." default:"1000000"`
+	MaxKeys       int  `key:"max_keys" doc:"Keys kept at once; about 60 bytes each. Beyond it the least used are folded together, never forgotten." default:"1000000"`
+	LegacyHeaders bool `key:"legacy_headers" doc:"Also send the older X-RateLimit-Limit, X-RateLimit-Remaining and X-RateLimit-Reset (seconds until the whole allowance is back), beside the standard RateLimit and RateLimit-Policy." default:"false"`
 }
 
 // Audit is the decision log.

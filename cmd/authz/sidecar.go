@@ -175,20 +175,21 @@ func newEngine(c *Config, log *slog.Logger) (*policy.Engine, error) {
 
 func doorConfig(c *Config) (extauthz.Config, error) {
 	d := extauthz.Config{
-		Lenient:         c.Insecure.LenientRequests,
-		SkipBody:        c.Request.SkipBody,
-		IdentityHeaders: c.App.IdentityHeaders,
-		Transport:       c.Listen.Transport,
-		CheckTimeout:    time.Duration(c.Listen.CheckTimeout),
-		MaxInFlight:     c.Listen.MaxInFlight,
-		MaxMessageBytes: int(c.Listen.MaxMessageSize),
-		Socket:          c.Listen.Socket,
-		SocketMode:      fs.FileMode(c.Listen.SocketMode),
-		Address:         c.Listen.Address,
-		TLS:             extauthz.TLS{CertFile: c.Listen.TLS.CertFile, KeyFile: c.Listen.TLS.KeyFile, ClientCAFile: c.Listen.TLS.ClientCAFile},
-		AllowPlaintext:  c.Insecure.PlaintextTCP,
-		Linger:          cmp.Or(time.Duration(c.Shutdown.Linger), -1),
-		Grace:           cmp.Or(time.Duration(c.Shutdown.Grace), -1),
+		Lenient:            c.Insecure.LenientRequests,
+		SkipBody:           c.Request.SkipBody,
+		IdentityHeaders:    c.App.IdentityHeaders,
+		LegacyQuotaHeaders: c.Quotas.LegacyHeaders,
+		Transport:          c.Listen.Transport,
+		CheckTimeout:       time.Duration(c.Listen.CheckTimeout),
+		MaxInFlight:        c.Listen.MaxInFlight,
+		MaxMessageBytes:    int(c.Listen.MaxMessageSize),
+		Socket:             c.Listen.Socket,
+		SocketMode:         fs.FileMode(c.Listen.SocketMode),
+		Address:            c.Listen.Address,
+		TLS:                extauthz.TLS{CertFile: c.Listen.TLS.CertFile, KeyFile: c.Listen.TLS.KeyFile, ClientCAFile: c.Listen.TLS.ClientCAFile},
+		AllowPlaintext:     c.Insecure.PlaintextTCP,
+		Linger:             cmp.Or(time.Duration(c.Shutdown.Linger), -1),
+		Grace:              cmp.Or(time.Duration(c.Shutdown.Grace), -1),
 	}
 	if c.Request.DescriptorSet == "" {
 		return d, nil

@@ -40,6 +40,10 @@ type Config struct {
 	// own, and their twins in '_', never reach it.
 	IdentityHeaders []string
 
+	// LegacyQuotaHeaders adds the older X-RateLimit headers to what the client is told
+	// of its quotas. Default: the standard ones alone.
+	LegacyQuotaHeaders bool
+
 	// Transport is one of Transports. Default: the first.
 	Transport string
 	// CheckTimeout is the longest a check may take. Keep it below the timeout of

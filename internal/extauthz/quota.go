@@ -14,12 +14,18 @@ import (
 // (draft-ietf-httpapi-ratelimit-headers): all of them in RateLimit-Policy, the
 // tightest in RateLimit, and on a refusal when to come back. A name that the policy
 // itself sets is the policy's.
-func withQuotas(list []check.Header, d *authz.Decision) []check.Header {
+//
+// Where asked for, the tightest is told in the older X-RateLimit headers too. Nobody
+// ever wrote down what their Reset is: GitHub's is a time of day, that of Envoy's own
+// rate limit filter a number of seconds, and so is this one. Seconds need no two clocks
+// to agree, and who takes them for a time of day finds one that is past and comes back
+// too early; who takes a time of day for seconds waits for decades.
+func (w *writer) withQuotas(list []check.Header, d *authz.Decision) []check.Header {
 	limited := d.Outcome == authz.Limited
 	if len(d.Quotas) == 0 && !limited {
 		return list
 	}
-	out := append(make([]check.Header, 0, len(list)+3), list...)
+	out := append(make([]check.Header, 0, len(list)+6), list...)
 	put := func(name, value string) {
 		if !has(list, name) {
 			out = append(out, check.Header{Name: name, Value: value})
@@ -27,7 +33,13 @@ func withQuotas(list []check.Header, d *authz.Decision) []check.Header {
 	}
 	if len(d.Quotas) > 0 {
 		put("ratelimit-policy", ratePolicy(d.Quotas))
-		put("ratelimit", rateLeft(&d.Quotas[tightest(d)]))
+		least := &d.Quotas[tightest(d)]
+		put("ratelimit", rateLeft(least))
+		if w.legacyQuotas {
+			put("x-ratelimit-limit", strconv.FormatInt(max(0, least.Limit), 10))
+			put("x-ratelimit-remaining", strconv.FormatInt(max(0, least.Remaining), 10))
+			put("x-ratelimit-reset", strconv.FormatInt(seconds(least.Reset), 10))
+		}
 	}
 	switch {
 	case !limited:

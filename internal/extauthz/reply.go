@@ -26,7 +26,8 @@ import (
 // writer turns decisions into answers. It is the only place where an outcome
 // becomes an HTTP status. Its fields are set once.
 type writer struct {
-	owned owned
+	owned        owned
+	legacyQuotas bool // Config.LegacyQuotaHeaders
 }
 
 // codeTooLarge is the reason of a check that is over the door's own size limit.
@@ -69,7 +70,7 @@ func (w *writer) append(out []byte, d *authz.Decision, r *check.Request) ([]byte
 		return dynamicMetadata(append(out, ok...), d)
 	}
 	code := httpStatus(d)
-	denied, err := deny(space[:0], code, d)
+	denied, err := w.deny(space[:0], code, d)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +93,7 @@ func (w *writer) allow(b []byte, d *authz.Decision, r *check.Request) ([]byte, e
 	if b, err = w.owned.removals(b, 5, d, r); err != nil {
 		return nil, fmt.Errorf("request_headers_to_remove: %w", err)
 	}
-	if b, err = responseHeaders(b, 6, withQuotas(d.ResponseHeaders, d)); err != nil {
+	if b, err = responseHeaders(b, 6, w.withQuotas(d.ResponseHeaders, d)); err != nil {
 		return nil, fmt.Errorf("response_headers_to_add: %w", err)
 	}
 	set, removed := query(d, r)
@@ -106,7 +107,7 @@ func (w *writer) allow(b []byte, d *authz.Decision, r *check.Request) ([]byte, e
 }
 
 // deny appends the fields of a DeniedHttpResponse.
-func deny(b []byte, code int, d *authz.Decision) ([]byte, error) {
+func (w *writer) deny(b []byte, code int, d *authz.Decision) ([]byte, error) {
 	if code < 200 || code > 599 {
 		// 1xx is not an answer (the client waits on), and beyond lies nothing.
 		return nil, fmt.Errorf("http_status: %d is not the status of an answer", code)
@@ -134,7 +135,7 @@ func deny(b []byte, code int, d *authz.Decision) ([]byte, error) {
 		list = append(list[:len(list):len(list)], check.Header{Name: "x-content-type-options", Value: "nosniff"})
 	}
 	if d.Outcome == authz.Limited {
-		list = withQuotas(list, d)
+		list = w.withQuotas(list, d)
 	}
 	b = appendMessage(b, 1, 1+protowire.SizeVarint(uint64(code))) // HttpStatus
 	b = appendNumber(b, 1, uint64(code))

@@ -183,7 +183,7 @@ func TestReplies(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := writer{newOwned([]string{"X-User", "x-user-roles"})}
+			w := writer{owned: newOwned([]string{"X-User", "x-user-roles"})}
 			before := append([]h{}, row.d.ResponseHeaders...)
 			raw, err := w.append([]byte("before"), &row.d, &check.Request{HTTP: check.HTTP{Path: row.path, Headers: row.headers}})
 			if err != nil {
@@ -246,7 +246,7 @@ func TestDecisionsThatCannotBeAnswered(t *testing.T) {
 			"a deep metadata name": {Outcome: authz.Denied, Metadata: map[string]any{"a": map[string]any{"\xff": 1.0}}},
 		},
 	}
-	w := writer{newOwned(nil)}
+	w := writer{owned: newOwned(nil)}
 	for name, decisions := range rows {
 		for where, d := range decisions {
 			got, err := w.append(nil, &d, nil)

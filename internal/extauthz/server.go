@@ -75,7 +75,7 @@ func NewServer(config Config, decide Decide, log *slog.Logger) (*Server, error) 
 		decide: decide,
 		log:    log,
 		reader: newReader(&config),
-		writer: writer{newOwned(config.IdentityHeaders)},
+		writer: writer{newOwned(config.IdentityHeaders), config.LegacyQuotaHeaders},
 		health: newHealth(),
 		halted: make(chan struct{}),
 	}
