@@ -36,7 +36,7 @@ type MemoryConfig struct {
 // Time is counted from the first call, by the monotonic clock where the caller's
 // times carry one (time.Now's do): setting the machine's clock changes nothing.
 type Memory struct {
-	seeds  [2]maphash.Seed
+	seeds  seeds
 	shards []shard
 	mask   uint64
 
@@ -72,7 +72,7 @@ func NewMemory(cfg MemoryConfig) *Memory {
 	for n < maxShards && cfg.MaxKeys > n*shardKeys {
 		n *= 2
 	}
-	m := &Memory{seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, shards: make([]shard, n), mask: uint64(n - 1)}
+	m := &Memory{seeds: newSeeds(), shards: make([]shard, n), mask: uint64(n - 1)}
 	for i := range m.shards {
 		m.shards[i].max = max(cfg.MaxKeys/n, 1)
 	}
@@ -101,15 +101,24 @@ func (m *Memory) Stats() Stats {
 	return st
 }
 
+// seeds make digests that nobody outside this process can foresee.
+type seeds [2]maphash.Seed
+
+func newSeeds() seeds { return seeds{maphash.MakeSeed(), maphash.MakeSeed()} }
+
 // digest encodes name and elements so that no two lists meet (each part has its
 // length before it) and hashes that.
-func (m *Memory) digest(l *Limit) digest {
+func (s *seeds) digest(l *Limit) digest {
 	var space [256]byte
 	text := appendPart(space[:0], l.Name)
 	for _, part := range l.Key {
 		text = appendPart(text, part)
 	}
-	d := digest{maphash.Bytes(m.seeds[0], text), maphash.Bytes(m.seeds[1], text)}
+	return digest{maphash.Bytes(s[0], text), maphash.Bytes(s[1], text)}
+}
+
+func (m *Memory) digest(l *Limit) digest {
+	d := m.seeds.digest(l)
 	d[1] = d[1]&^(families-1) | m.family(l.Name)
 	return d
 }
@@ -147,14 +156,6 @@ func (m *Memory) time(at time.Time) int64 {
 	return min(max(int64(at.Sub(m.epoch)), 0), maxTime)
 }
 
-// held is one ask while its shard is locked.
-type held struct {
-	key  digest
-	rate rate
-	tat  int64
-	same int // the earlier ask of the same key, or -1
-}
-
 // usual is how many asks a call takes without an allocation for them.
 const usual = 8
 
@@ -183,56 +184,26 @@ func (m *Memory) Take(_ context.Context, at time.Time, asks []Ask) (Verdict, err
 	var order [usual]int
 	locked := m.lock(all, order[:0])
 	defer m.unlock(locked)
-	return m.settle(m.time(at), all, asks), nil
-}
-
-// settle judges and charges the asks, whose shards are locked.
-func (m *Memory) settle(now int64, all []held, asks []Ask) Verdict {
-	v := Verdict{Allowed: true, States: make([]State, len(asks)), Refused: -1}
+	now := m.time(at)
 	for i := range all {
-		h := &all[i]
-		if h.same >= 0 {
-			h.tat = all[h.same].tat
-		} else {
-			s := m.shard(h.key)
-			s.latest = max(s.latest, now)
-			h.tat = s.load(h.key)
+		s := m.shard(all[i].key)
+		s.latest = max(s.latest, now)
+		all[i].now = now
+		if all[i].same < 0 {
+			all[i].had = s.load(all[i].key)
 		}
-		next, passes := h.rate.take(h.tat, now, asks[i].Cost)
-		if !passes {
-			v.States[i] = h.rate.state(h.tat, now, asks[i].Cost, false)
-			if v.Allowed || v.States[i].RetryAfter > v.States[v.Refused].RetryAfter {
-				v.Allowed, v.Refused = false, i
-			}
-			continue
-		}
-		if !asks[i].Peek {
-			h.tat = next
-		}
-		v.States[i] = h.rate.state(h.tat, now, asks[i].Cost, true)
 	}
+	v := settle(all, asks)
 	if !v.Allowed {
 		m.shard(all[v.Refused].key).refusals++
-		m.describe(&v, now, all, asks)
-		return v
+		return v, nil
 	}
 	for i := range all {
 		if !asks[i].Peek {
 			m.shard(all[i].key).store(all[i].key, all[i].tat)
 		}
 	}
-	return v
-}
-
-// describe tells the states of the asks of a call that was refused: none is charged.
-// RetryAfter stays with the ask that met its limit after the ones before it.
-func (m *Memory) describe(v *Verdict, now int64, all []held, asks []Ask) {
-	for i := range all {
-		h, s := &all[i], &v.States[i]
-		wait := s.RetryAfter
-		*s = h.rate.state(m.shard(h.key).load(h.key), now, asks[i].Cost, s.Allowed)
-		s.RetryAfter = wait
-	}
+	return v, nil
 }
 
 func (m *Memory) index(d digest) int { return int(d[0] & m.mask) }

@@ -13,6 +13,8 @@ package ratelimit
 
 import (
 	"math"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -47,4 +49,16 @@ type Verdict struct {
 	Allowed bool
 	States  []State // one an ask, in order
 	Refused int     // the ask that refuses longest, or -1
+	// Fallback says that the shared store could not answer, and who did instead. States
+	// is then empty if nobody counted.
+	Fallback Fallback
+}
+
+func cloneLimit(l *Limit) Limit {
+	c := *l
+	c.Name, c.Key = strings.Clone(l.Name), slices.Clone(l.Key)
+	for i := range c.Key {
+		c.Key[i] = strings.Clone(c.Key[i])
+	}
+	return c
 }
