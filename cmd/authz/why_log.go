@@ -165,8 +165,8 @@ func (x *explained) compare(record *logged) {
 		return
 	}
 	said := record.Outcome
-	if len(record.Reasons) > 0 {
-		said += " (" + strings.Join(record.Reasons, ", ") + ")"
+	if len(made) > 0 {
+		said += " (" + strings.Join(made, ", ") + ")"
 	}
 	note := "the log says otherwise: " + said + "; what is missing decided, or the policies have changed"
 	if record.Revision != "" && record.Revision != x.Revision {
