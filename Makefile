@@ -2,7 +2,7 @@
 # pinned in tools/ and go.mod, fetched once and kept in .cache/ or Go's own caches.
 
 .DEFAULT_GOAL := help
-.PHONY: help build envoy image chromium demo test test-short lint policies format fuzz bench clean
+.PHONY: help build envoy image chromium node demo express test test-short lint policies format fuzz bench clean
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 5m
@@ -28,13 +28,20 @@ envoy: ## find or fetch Envoy (.cache/bin/envoy)
 chromium: ## find or install Chromium, the judge of the browser tests
 	@tools/get-chromium
 
+node: ## find or install Node.js, and the packages of examples/express
+	@tools/get-node
+
 demo: envoy ## a guided tour of real requests, then yours (ARGS=--check: the tour only, as a test)
 	@go build -o .cache/bin/demo ./demo
 	@.cache/bin/demo $(ARGS)
 
+express: envoy node ## an Express app behind Envoy and the sidecar, yours to try (examples/express)
+	@node examples/express/run.js
+
 test: ## everything: format, vet, lint, policies, unit and end-to-end tests with the race detector, the demo
 	@tools/stage 'Envoy' tools/get-envoy
 	@tools/stage 'Chromium' tools/get-chromium
+	@tools/stage 'Node.js' tools/get-node
 	@tools/stage 'C compiler (the race detector needs one)' tools/c-compiler
 	@tools/stage 'gofmt' tools/formatted
 	@tools/stage 'go vet' go vet ./...

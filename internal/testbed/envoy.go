@@ -25,6 +25,9 @@ type EnvoyOptions struct {
 	// Plain takes the hardening away: an Envoy as most people first set it up, with
 	// partial bodies as text.
 	Plain bool
+	// Config is another configuration to run than envoy/envoy.yaml: a file's path from
+	// the module's root.
+	Config string
 	// Edits are made last.
 	Edits []Edit
 
@@ -42,7 +45,8 @@ type Envoy struct {
 	dir string
 }
 
-// StartEnvoy runs Envoy with the shipped configuration and returns when it serves.
+// StartEnvoy runs Envoy with the shipped configuration, or another one that has its
+// shape, and returns when it serves.
 func StartEnvoy(ctx context.Context, o EnvoyOptions) (*Envoy, error) {
 	binary, err := EnvoyBinary()
 	if err != nil {
@@ -61,7 +65,7 @@ func StartEnvoy(ctx context.Context, o EnvoyOptions) (*Envoy, error) {
 		return nil, fmt.Errorf("testbed: %w", err)
 	}
 	// Hot restart would have parallel Envoys share memory by their base id.
-	p, err := start("envoy", exec.Command(binary, "-c", path,
+	p, err := Start("envoy", exec.Command(binary, "-c", path,
 		"--disable-hot-restart", "--concurrency", strconv.Itoa(max(1, o.Concurrency)),
 		"--admin-address-path", filepath.Join(dir, "admin"), "--file-flush-interval-msec", "20"), o.Log)
 	if err != nil {

@@ -55,20 +55,24 @@ var hardening = []string{
 	ExtAuthz + ".grpc_service.retry_policy",
 }
 
-// envoyConfig is the shipped configuration with ports of the kernel's choice and the
-// changes that the options ask for.
+// envoyConfig is the configuration with ports of the kernel's choice and the changes
+// that the options ask for.
 func envoyConfig(o EnvoyOptions) ([]byte, error) {
 	root, err := Root()
 	if err != nil {
 		return nil, err
 	}
-	text, err := os.ReadFile(filepath.Join(root, "envoy", "envoy.yaml"))
+	file := "envoy/envoy.yaml"
+	if o.Config != "" {
+		file = o.Config
+	}
+	text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(file)))
 	if err != nil {
 		return nil, fmt.Errorf("testbed: %w", err)
 	}
 	var config any
 	if err := yaml.Unmarshal(text, &config); err != nil {
-		return nil, fmt.Errorf("testbed: envoy.yaml: %w", err)
+		return nil, fmt.Errorf("testbed: %s: %w", file, err)
 	}
 	edits := []Edit{
 		{"admin.address.socket_address.port_value", 0},

@@ -27,8 +27,8 @@ type Process struct {
 	err  error         // why it ended; read after done
 }
 
-// start runs the command and collects what it prints.
-func start(name string, cmd *exec.Cmd, tee io.Writer) (*Process, error) {
+// Start runs the command and collects what it prints; tee, if not nil, gets that too.
+func Start(name string, cmd *exec.Cmd, tee io.Writer) (*Process, error) {
 	p := &Process{name: name, cmd: cmd, log: newLog(tee), done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = p.log, p.log
 	cmd.SysProcAttr = dieWithParent()

@@ -79,7 +79,7 @@ func startRedisAt(ctx context.Context, addr string, args []string) (*Redis, erro
 	} else {
 		line = append(append(line, "--port", port, "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--appendonly", "no"), args...)
 	}
-	p, err := start("redis", &exec.Cmd{Path: binary, Args: line, Dir: dir}, nil)
+	p, err := Start("redis", &exec.Cmd{Path: binary, Args: line, Dir: dir}, nil)
 	if err != nil {
 		_ = os.RemoveAll(dir)
 		return nil, err

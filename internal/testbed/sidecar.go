@@ -70,7 +70,7 @@ func StartSidecar(ctx context.Context, o SidecarOptions) (*Sidecar, error) {
 	if cmd.Dir = o.Dir; cmd.Dir == "" {
 		cmd.Dir = root
 	}
-	if s.Process, err = start("authz", cmd, o.Log); err != nil {
+	if s.Process, err = Start("authz", cmd, o.Log); err != nil {
 		return nil, err
 	}
 	if err := s.await(ctx, o); err != nil {
