@@ -10,6 +10,9 @@
 //	authz why         why a request is refused, and the nearest way to an allow
 //	authz matrix      who may do what, and what a change opens
 //	authz lint-envoy  name the settings of an Envoy configuration that open a hole
+//	authz inject      put the sidecars into Kubernetes manifests
+//	authz envoy-config  Envoy's configuration for its place
+//	authz redirect    have the kernel give what arrives for the app to Envoy
 //	authz config      the configuration's JSON Schema, reference and example
 //	authz version     what this binary is
 //

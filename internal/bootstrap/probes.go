@@ -1,0 +1,100 @@
+package bootstrap
+
+import (
+	"errors"
+	"fmt"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// probesListener is served to everybody: it passes nothing but the requests in its
+// routes, each to the letter, its query included. Full memory or a flood at the
+// other listener must not make the kubelet restart the pod.
+const probesListener = `
+name: probes
+ignore_global_conn_limit: true
+bypass_overload_manager: true
+per_connection_buffer_limit_bytes: 32768
+filter_chains:
+  - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: probes
+          codec_type: AUTO
+          use_remote_address: true
+          normalize_path: true
+          merge_slashes: true
+          path_with_escaped_slashes_action: REJECT_REQUEST
+          max_request_headers_kb: 8
+          request_headers_timeout: 5s
+          request_timeout: 60s
+          stream_idle_timeout: 60s
+          common_http_protocol_options: { idle_timeout: 60s, max_headers_count: 32, headers_with_underscores_action: REJECT_REQUEST }
+          http2_protocol_options: { max_concurrent_streams: 100, initial_stream_window_size: 65536, initial_connection_window_size: 1048576 }
+          server_header_transformation: PASS_THROUGH
+          http_filters:
+            - name: envoy.filters.http.router
+              typed_config: { "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router, suppress_envoy_headers: true }
+          route_config:
+            name: probes
+            virtual_hosts:
+              - { name: probes, domains: ["*"], routes: [] }
+`
+
+// addProbes adds the listener and the clusters it needs.
+func (p Place) addProbes(root, resources, app *yaml.Node) error {
+	admin := at(root, "admin", "address", "socket_address")
+	if admin == nil {
+		return errors.New("Envoy's configuration has no admin address, where readiness and figures come from")
+	}
+	clusters := at(resources, "clusters")
+	clusters.Content = append(clusters.Content, node(map[string]any{
+		"name": "admin", "type": "STATIC", "connect_timeout": "1s",
+		"load_assignment": map[string]any{"cluster_name": "admin", "endpoints": []any{map[string]any{
+			"lb_endpoints": []any{map[string]any{"endpoint": map[string]any{"address": map[string]any{"socket_address": admin}}}},
+		}}},
+	}))
+	var listener yaml.Node
+	if err := yaml.Unmarshal([]byte(probesListener), &listener); err != nil {
+		return fmt.Errorf("reading the listener for probes: %w", err)
+	}
+	l := listener.Content[0]
+	p.listenOn(l, p.ProbePort)
+	routes := at(l, "filter_chains", "0", "filters", "0", "typed_config", "route_config", "virtual_hosts", "0", "routes")
+	add := func(method, path, cluster, target string) {
+		action := map[string]any{"cluster": cluster, "timeout": "60s"}
+		if target != path {
+			action["prefix_rewrite"] = target
+		}
+		routes.Content = append(routes.Content, node(map[string]any{
+			"match": map[string]any{"prefix": path, "headers": []any{exact(":path", path), exact(":method", method)}},
+			"route": action,
+		}))
+	}
+	add("GET", readyPath, "admin", readyPath)
+	add("GET", statsPath, "admin", statsPath)
+	for _, probe := range p.Probes {
+		if probe.Path == "" {
+			add("POST", "/grpc.health.v1.Health/Check", "app-probes", "/grpc.health.v1.Health/Check")
+		} else {
+			add("GET", probe.Path, "app-probes", probe.Target)
+		}
+	}
+	routes.Style = 0
+	if len(p.Probes) > 0 {
+		// A cluster of its own: the app's may be full, and the app alive.
+		own := copied(app)
+		set(own, "name", "app-probes")
+		set(at(own, "load_assignment"), "cluster_name", "app-probes")
+		own.HeadComment = ""
+		clusters.Content = append(clusters.Content, own)
+	}
+	listeners := at(resources, "listeners")
+	listeners.Content = append(listeners.Content, l)
+	return nil
+}
+
+func exact(header, value string) map[string]any {
+	return map[string]any{"name": header, "string_match": map[string]any{"exact": value}}
+}
