@@ -147,7 +147,7 @@ _one(schema, value) := to_number(value) if {
 
 # The built-in reads text as JSON, so a document that is not an object or a list
 # is given as the text that it is in JSON.
-_schema_faults(place, schema, document) := {{"field": _field(place, fault), "rule": _rule(fault.type)} |
+_schema_faults(place, schema, document) := {{"field": _field(place, fault), "rule": _rule(fault)} |
 	some fault in json.match_schema(_structured(document), schema)[1]
 } if {
 	is_boolean(json.match_schema(_structured(document), schema)[0])
@@ -171,10 +171,14 @@ _unknown(place, schema, document) := {{"field": _named(place, array.concat(path,
 	some path, value in _walked(document)
 	is_object(value)
 	node := _at(schema, path)
-	is_object(node.properties)
-	count(object.filter(node, _open_keywords)) == 0
+	_closed(node)
 	some name, _ in value
 	not name in object.keys(node.properties)
+}
+
+_closed(node) if {
+	is_object(node.properties)
+	count(object.filter(node, _open_keywords)) == 0
 }
 
 _open_keywords := ["additionalProperties", "patternProperties", "allOf", "anyOf", "oneOf", "$ref"]
@@ -204,7 +208,11 @@ else := trim_suffix(trim_prefix(fault.desc, "Additional property "), " is not al
 } else := ""
 
 # Keywords of JSON Schema, where the built-in has names of its own.
-_rule(type) := object.get(_keywords, type, type)
+_rule(fault) := "format" if {
+	fault.type == "pattern"
+	some pattern in formats.patterns
+	fault.desc == sprintf("Does not match pattern '%s'", [pattern])
+} else := object.get(_keywords, fault.type, fault.type)
 
 _keywords := {
 	"additional_property_not_allowed": "additionalProperties",

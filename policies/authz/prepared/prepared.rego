@@ -8,6 +8,7 @@
 #   stock opa the rules are evaluated where they are asked.
 package authz.prepared
 
+import data.authz.constraints
 import data.authz.cors
 import data.authz.defaults
 import data.authz.headers
@@ -68,7 +69,7 @@ _constraints(row) := object.union({"limits": limits}, _schemas(row)) if {
 }
 
 _schemas(row) := {"schemas": schemas} if {
-	schemas := {place: _schema(given) |
+	schemas := {place: constraints.compiled(place, _schema(given)) |
 		some place, given in object.filter(row, ["params", "query", "headers", "body"])
 	}
 	count(schemas) > 0

@@ -1,0 +1,71 @@
+package authz.constraints
+
+import data.authz.formats
+
+# METADATA
+# description: |
+#   A schema of one of the places, with what holds where the built-in alone looks: in
+#   definitions and composed parts. Every format gets its pattern, and what properties
+#   and items refer to refuses unknown fields as if it were written in their place.
+compiled(place, schema) := json.patch(schema, array.concat(_with_patterns(schema), _closing(place, schema))) if is_object(schema)
+
+else := schema
+
+_with_patterns(schema) := [patch |
+	walk(schema, [path, node])
+	pattern := formats.patterns[node.format]
+	not _literal(path)
+	patch := _with_pattern(path, node, pattern)
+]
+
+_with_pattern(path, node, pattern) := {"op": "add", "path": array.concat(path, ["pattern"]), "value": pattern} if not node.pattern
+
+else := {"op": "add", "path": array.concat(path, ["allOf"]), "value": array.concat(object.get(node, "allOf", []), [{"pattern": pattern}])}
+
+# Values that look like schemas are none.
+_literal(path) if {
+	some i, name in path
+	name in {"const", "default", "enum", "examples"}
+	not _is_name(path, i)
+}
+
+_is_name(path, i) if path[i - 1] in {"$defs", "definitions", "patternProperties", "properties"}
+
+# What some composed part refers to stays open: the parts of an allOf would refuse
+# each other's fields. The path's own root is open where parameters need not be named.
+_closing(place, schema) := [{"op": "add", "path": array.concat(path, ["additionalProperties"]), "value": false} |
+	count(_references(schema)) > 0
+	open := {_target(ref) | some [path, ref] in _references(schema); _composed(path)} | {root | root := []; place == "params"}
+	walk(schema, [path, node])
+	_closed(node)
+	_plain(path)
+	not _root(path) in open
+]
+
+_references(schema) := {[path, ref] |
+	walk(schema, [path, node])
+	ref := node["$ref"]
+	is_string(ref)
+}
+
+_composed(path) if not _plain(path)
+
+_composed([section, _]) if section in _definitions
+
+# The root, a definition, or what lies below one by properties and items only.
+_plain(path) if {
+	steps := concat("", [step | some name in path; step := concat("", [urlquery.encode(sprintf("%v", [name])), "/"])])
+	regex.match(`^((definitions|%24defs)/[^/]*/)?(properties/[^/]*/|items/)*$`, steps)
+}
+
+# A definition by its section and name, or the root by nothing.
+_root(path) := array.slice(path, 0, 2) if path[0] in _definitions
+
+else := []
+
+_target(ref) := _root([name |
+	some step in split(trim_prefix(ref, "#/"), "/")
+	name := replace(replace(urlquery.decode(replace(step, "+", "%2B")), "~1", "/"), "~0", "~")
+])
+
+_definitions := {"definitions", "$defs"}
