@@ -22,8 +22,9 @@ func (d *Decision) watch(ctx context.Context, c *course, result *policy.Result) 
 		if !q.Shadow || !asked {
 			continue
 		}
+		// No state, no count: the store is away, and its fallback may let everything pass.
 		verdict, err := c.quotas.Take(ctx, c.start, []ratelimit.Ask{question})
-		d.Shadows = append(d.Shadows, ShadowState{Name: q.Name, Passed: verdict.Allowed, Lost: err != nil})
+		d.Shadows = append(d.Shadows, ShadowState{Name: q.Name, Passed: verdict.Allowed, Lost: len(verdict.States) == 0})
 		if err != nil {
 			c.record.Error = fmt.Sprintf("shadow quota %q was not counted: %v", q.Name, err)
 			return

@@ -140,6 +140,23 @@ func TestShadowStoreAway(t *testing.T) {
 	}
 }
 
+// uncounted lets everything pass, as the fallback of a shared store may.
+type uncounted struct{}
+
+func (uncounted) Take(context.Context, time.Time, []ratelimit.Ask) (ratelimit.Verdict, error) {
+	return ratelimit.Verdict{Allowed: true, Refused: -1}, nil
+}
+
+// What nobody counted has not passed a trial.
+func TestShadowNotCounted(t *testing.T) {
+	r := newRoom(t, true)
+	r.quotas = uncounted{}
+	got, recorded := r.settled(&policy.Result{Allowed: true, Quotas: []policy.Quota{shadowed("trial", 1, policy.ChargeRequest)}})
+	if got.Outcome != Allowed || len(recorded) != 0 || !reflect.DeepEqual(got.Shadows, []ShadowState{{Name: "trial", Passed: true, Lost: true}}) {
+		t.Errorf("got %+v, recorded as %v", got, recorded)
+	}
+}
+
 // What is recorded is also what metrics see, and the leading reason stays the policy's.
 func TestShadowIsObserved(t *testing.T) {
 	r := newRoom(t, true)
