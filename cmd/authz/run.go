@@ -53,7 +53,9 @@ func serve(ctx context.Context, c *Config, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer decisions.Close()
+	if decisions != nil {
+		defer decisions.Close()
+	}
 	s, err := newSidecar(c, decisions, log)
 	if err != nil {
 		return err
@@ -164,7 +166,7 @@ func openAudit(output string, stdout, stderr io.Writer) (io.WriteCloser, error) 
 	case "stderr":
 		return nopCloser{stderr}, nil
 	case "none":
-		return nopCloser{io.Discard}, nil
+		return nil, nil //nolint:nilnil // no log is an answer
 	}
 	f, err := os.OpenFile(output, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {

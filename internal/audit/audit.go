@@ -31,15 +31,25 @@ type Log struct {
 }
 
 // New makes a log that writes to w and lets size records wait. It starts nothing.
+// Without a writer it takes no records.
 func New(w io.Writer, size int) *Log {
+	if w == nil {
+		return &Log{}
+	}
 	l := &Log{ring: make(chan Record, max(size, 1))}
 	l.out = output{w: w, failed: func() { l.errors.Add(1) }}
 	l.handler = slog.NewJSONHandler(&l.out, nil)
 	return l
 }
 
+// On says whether records are taken. Where they are not, none need be made.
+func (l *Log) On() bool { return l.ring != nil }
+
 // Record takes a record, or drops and counts it. It never waits.
 func (l *Log) Record(r Record) {
+	if !l.On() {
+		return
+	}
 	r.bound()
 	select {
 	case l.ring <- r:
@@ -60,6 +70,10 @@ func (l *Log) Errors() uint64 { return l.errors.Load() }
 // Run writes until ctx ends, and then what still waits. It flushes whenever it has
 // caught up, so that a quiet log is a current one.
 func (l *Log) Run(ctx context.Context) error {
+	if !l.On() {
+		<-ctx.Done()
+		return nil
+	}
 	for ended := false; ; {
 		select {
 		case r := <-l.ring:

@@ -65,7 +65,7 @@ func (r *Record) bound() {
 // own copies the texts that may be a part of the request's message, which is large
 // and whose memory is not the record's to keep.
 func (r *Record) own() {
-	texts := [...]*string{&r.RequestID, &r.RequestedBy, &r.Method, &r.Host, &r.HTTPPath}
+	texts := [...]*string{&r.DecisionID, &r.RequestID, &r.RequestedBy, &r.Method, &r.Host, &r.HTTPPath}
 	size := 0
 	for _, s := range texts {
 		size += len(*s)

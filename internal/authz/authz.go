@@ -95,7 +95,7 @@ func (a *Authorizer) Decide(ctx context.Context, r *check.Request) (d Decision) 
 			a.log.Error("panic while deciding", "request_id", r.ID, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			d = c.failed("panic", fmt.Sprint(p))
 		}
-		d = a.finish(c, d)
+		d = a.finish(c, d, make([]byte, 36))
 	}()
 	return c.decide(ctx)
 }
@@ -108,7 +108,7 @@ func (a *Authorizer) Fail(r *check.Request, outcome Outcome, reason, detail stri
 	}
 	c := a.begin(r)
 	c.record.Error = detail
-	return a.finish(c, Decision{Outcome: outcome, Spent: -1, Reasons: []string{reason}})
+	return a.finish(c, Decision{Outcome: outcome, Spent: -1, Reasons: []string{reason}}, make([]byte, 36))
 }
 
 // course is one request on its way to a decision.
@@ -161,6 +161,7 @@ func fromResult(r *policy.Result) Decision {
 		Reasons:  r.Reasons,
 		Status:   r.Status,
 		Body:     r.Body,
+		Kept:     r.Kept,
 		Spent:    -1,
 	}
 	if r.Allowed {

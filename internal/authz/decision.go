@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"sync/atomic"
 	"time"
 
 	"authz/internal/check"
@@ -54,6 +55,11 @@ type Decision struct {
 	Quotas []QuotaState
 	// Spent is the index in Quotas of the one that refused, or -1.
 	Spent int
+
+	// Kept is where a door may keep what it made of this decision for the next request
+	// that gets the same: all above but what names or counts the request. nil where the
+	// decision is not remembered.
+	Kept *atomic.Value
 
 	// Reasons are stable codes for log and metrics, never for the client.
 	Reasons []string

@@ -14,8 +14,9 @@ import (
 // charged or recorded, and Decide has to be asked.
 //
 // It waits for nothing, and it keeps nothing of the request: its text may be gone as
-// soon as the caller is done with the decision.
-func (a *Authorizer) Quick(r *check.Request) (d Decision, ok bool) {
+// soon as the caller is done with the decision. The decision's own texts may lie in
+// space, which is not to be used again before that.
+func (a *Authorizer) Quick(r *check.Request, space *Space) (d Decision, ok bool) {
 	if r.Fault != nil {
 		return Decision{}, false
 	}
@@ -34,8 +35,11 @@ func (a *Authorizer) Quick(r *check.Request) (d Decision, ok bool) {
 	c.stages.Policy = c.lap() - c.stages.Token
 	d = fromResult(result)
 	d.settle(context.Background(), &c, result)
-	return a.finish(&c, d), true
+	return a.finish(&c, d, space.id[:]), true
 }
+
+// Space is memory that a decision needs for itself.
+type Space struct{ id [36]byte }
 
 // countsHere says that the quotas of a decision can be counted without waiting.
 func (a *Authorizer) countsHere(r *policy.Result) bool {

@@ -12,7 +12,7 @@ func (r *room) quick(path string) (Decision, bool) {
 	request := &check.Request{ID: "req-1", Client: check.Client{IP: "203.0.113.7", IPBlock: "203.0.113.7", Scheme: "https"}}
 	request.HTTP.Method, request.HTTP.Path = "GET", path
 	request.Path, _ = check.ParsePath(path)
-	return r.Quick(request)
+	return r.Quick(request, new(Space))
 }
 
 // Quick knows nothing before Decide has decided, and then the same.
@@ -68,7 +68,7 @@ func TestQuickLeavesToDecide(t *testing.T) {
 	if _, ok := r.quick("/allow"); !ok {
 		t.Fatal("nothing is remembered")
 	}
-	if _, ok := r.Quick(&check.Request{Fault: &check.Fault{Code: "x"}}); ok {
+	if _, ok := r.Quick(&check.Request{Fault: &check.Fault{Code: "x"}}, new(Space)); ok {
 		t.Error("a malformed request")
 	}
 	unavailable(r)

@@ -73,7 +73,8 @@ func ParseBody(in BodyInput) (Body, *Fault) {
 	if !media.isUTF8() {
 		return in.otherwise("body_charset", "a charset that is not UTF-8")
 	}
-	return read(&in, media, text)
+	held := in // the readers may keep it on the heap; a request without a body need not
+	return read(&held, media, text)
 }
 
 // truncated says whether the edge sent only a part. Envoy always sets the partial

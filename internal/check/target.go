@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -17,7 +18,10 @@ const MaxParameters = 1000
 // `http://host/path` are faults, as are a bad escape, a raw control byte and
 // what is not UTF-8 once decoded. Which readable paths are too ambiguous to be
 // judged is for Strict to say.
-func ParsePath(raw string) ([]string, *Fault) {
+func ParsePath(raw string) ([]string, *Fault) { return AppendPath(nil, raw) }
+
+// AppendPath is ParsePath into a list that is empty and may have room.
+func AppendPath(out []string, raw string) ([]string, *Fault) {
 	path, _, _ := strings.Cut(raw, "?")
 	if fault := originForm(path); fault != nil {
 		return nil, fault
@@ -42,7 +46,15 @@ func ParsePath(raw string) ([]string, *Fault) {
 	if (escaped || wide) && !utf8.ValidString(path) {
 		return nil, &Fault{"path_utf8", "not UTF-8 once decoded"}
 	}
-	return strings.Split(strings.TrimLeft(path, "/"), "/"), nil
+	path = strings.TrimLeft(path, "/")
+	for out = slices.Grow(out, strings.Count(path, "/")+1); ; {
+		segment, rest, more := strings.Cut(path, "/")
+		out = append(out, segment)
+		if !more {
+			return out, nil
+		}
+		path = rest
+	}
 }
 
 func originForm(path string) *Fault {

@@ -9,15 +9,17 @@ import (
 )
 
 // Quick is Decide for a request whose answer is at hand; where it says no, nothing has
-// happened yet. It keeps nothing of the request.
-type Quick func(r *check.Request) (authz.Decision, bool)
+// happened yet. It keeps nothing of the request, and its decision lasts as long as
+// nobody else uses space.
+type Quick func(r *check.Request, space *authz.Space) (authz.Decision, bool)
 
 // inline answers a check on the connection's own goroutine, from the message as it
 // lies in the read buffer, if the answer is at hand. Everything else takes the long
 // way, from the beginning: a request that is malformed, a panic, an answer that can't
 // be sent.
 func (s *Server) inline(message []byte, md unary.Metadata, out []byte) (reply []byte, ok bool) {
-	d := rooms.Get().(*described) //nolint:forcetypeassert // nothing else is put there
+	room := rooms.Get().(*room) //nolint:forcetypeassert // nothing else is put there
+	d := &room.described
 	defer func() {
 		if p := recover(); p != nil {
 			// Decide meets it again, and knows what to do.
@@ -25,7 +27,7 @@ func (s *Server) inline(message []byte, md unary.Metadata, out []byte) (reply []
 			return
 		}
 		d.clear()
-		rooms.Put(d)
+		rooms.Put(room)
 	}()
 	if len(message) > s.config.MaxMessageBytes || !s.reader.readMessage(d, message) {
 		return nil, false
@@ -36,7 +38,7 @@ func (s *Server) inline(message []byte, md unary.Metadata, out []byte) (reply []
 	if r.Fault != nil {
 		return nil, false
 	}
-	decision, ok := s.config.Quick(r)
+	decision, ok := s.config.Quick(r, &room.space)
 	if !ok {
 		return nil, false
 	}
@@ -48,8 +50,13 @@ func (s *Server) inline(message []byte, md unary.Metadata, out []byte) (reply []
 	return reply, true
 }
 
-// rooms are for requests that are read and forgotten.
-var rooms = sync.Pool{New: func() any { return new(described) }}
+// room is for a request that is read and forgotten, and for its decision.
+type room struct {
+	described
+	space authz.Space
+}
+
+var rooms = sync.Pool{New: func() any { return new(room) }}
 
 // clear forgets a request and keeps its room.
 func (d *described) clear() {
@@ -57,6 +64,7 @@ func (d *described) clear() {
 	clear(raw)
 	clear(d.plain)
 	clear(d.joined)
-	*d = described{plain: d.plain[:0], joined: d.joined[:0]}
+	clear(d.segments)
+	*d = described{plain: d.plain[:0], joined: d.joined[:0], segments: d.segments[:0]}
 	d.request.HTTP.HeaderMap = raw[:0]
 }

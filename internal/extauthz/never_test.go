@@ -12,7 +12,7 @@ import (
 func TestNeverRetry(t *testing.T) {
 	for wait, want := range map[time.Duration]bool{math.MaxInt64: false, 90 * time.Second: true} {
 		d := authz.Decision{Outcome: authz.Limited, Spent: 0, Quotas: []authz.QuotaState{{Name: "a", Limit: 1, Window: time.Hour, RetryAfter: wait}}}
-		if got := has(new(writer).withQuotas(nil, &d), "retry-after"); got != want {
+		if got := has(new(writer).quotaHeaders(nil, &d), "retry-after"); got != want {
 			t.Errorf("wait %s: retry-after is there: %v", wait, got)
 		}
 	}

@@ -26,12 +26,29 @@ var problemHeads = func() map[int]string {
 	return heads
 }()
 
-// problem is a generic body (RFC 9457). It says nothing of what went wrong inside:
-// the request id leads whoever may know to the log.
-func problem(code int, requestID string) string {
-	quoted, err := json.Marshal(requestID)
-	if err != nil { // a string always has a JSON form
-		quoted = []byte(`""`)
+// appendProblem appends a generic body (RFC 9457). It says nothing of what went wrong
+// inside: the request id leads whoever may know to the log.
+func appendProblem(b []byte, code int, requestID string) []byte {
+	b = append(b, problemHeads[code]...)
+	if plainID(requestID) {
+		b = append(append(append(b, '"'), requestID...), '"')
+	} else {
+		quoted, err := json.Marshal(requestID)
+		if err != nil { // a string always has a JSON form
+			quoted = []byte(`""`)
+		}
+		b = append(b, quoted...)
 	}
-	return problemHeads[code] + string(quoted) + "}\n"
+	return append(b, "}\n"...)
+}
+
+// plainID: letters, digits and dashes, which JSON has as they are.
+func plainID(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && c != '-' {
+			return false
+		}
+	}
+	return true
 }

@@ -10,7 +10,7 @@ import (
 	"authz/internal/check"
 )
 
-// withQuotas is list with what the client is told of its quotas
+// quotaHeaders are what the client is told of its quotas beside list
 // (draft-ietf-httpapi-ratelimit-headers): all of them in RateLimit-Policy, the
 // tightest in RateLimit, and on a refusal when to come back. A name that the policy
 // itself sets is the policy's.
@@ -20,12 +20,8 @@ import (
 // rate limit filter a number of seconds, and so is this one. Seconds need no two clocks
 // to agree, and who takes them for a time of day finds one that is past and comes back
 // too early; who takes a time of day for seconds waits for decades.
-func (w *writer) withQuotas(list []check.Header, d *authz.Decision) []check.Header {
-	limited := d.Outcome == authz.Limited
-	if len(d.Quotas) == 0 && !limited {
-		return list
-	}
-	out := append(make([]check.Header, 0, len(list)+6), list...)
+func (w *writer) quotaHeaders(list []check.Header, d *authz.Decision) []check.Header {
+	out := make([]check.Header, 0, 6)
 	put := func(name, value string) {
 		if !has(list, name) {
 			out = append(out, check.Header{Name: name, Value: value})
@@ -42,7 +38,7 @@ func (w *writer) withQuotas(list []check.Header, d *authz.Decision) []check.Head
 		}
 	}
 	switch {
-	case !limited:
+	case d.Outcome != authz.Limited:
 	case !spent(d):
 		put("retry-after", "1")
 	case d.Quotas[d.Spent].RetryAfter < never: // coming back would not help

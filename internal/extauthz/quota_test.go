@@ -30,8 +30,8 @@ func TestLegacyQuotaHeaders(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := make([]string, 3)
-			plain := new(writer).withQuotas(c.list, &c.d)
-			for _, header := range (&writer{legacyQuotas: true}).withQuotas(c.list, &c.d) {
+			plain := append(slices.Clone(c.list), new(writer).quotaHeaders(c.list, &c.d)...)
+			for _, header := range append(slices.Clone(c.list), (&writer{legacyQuotas: true}).quotaHeaders(c.list, &c.d)...) {
 				if i := slices.Index([]string{"x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"}, strings.ToLower(header.Name)); i >= 0 {
 					got[i] = header.Value
 				} else if !slices.Contains(plain, header) {

@@ -15,76 +15,85 @@ var overrides = []string{"x-http-method-override", "x-http-method", "x-method-ov
 
 // owned are the headers that only the sidecar may tell the app. A client's own copy
 // never passes, whether or not the policy speaks of the header.
-type owned struct {
-	names     []string        // lower case, in the order they are removed
-	canonical map[string]bool // of names
-}
+type owned struct{ names []string } // lower case, in the order they are removed
 
 func newOwned(identity []string) owned {
-	o := owned{canonical: map[string]bool{}}
+	var o owned
 	for _, name := range append(slices.Clone(identity), overrides...) {
 		if name = lower(name); !slices.Contains(o.names, name) {
 			o.names = append(o.names, name)
-			o.canonical[check.Canonical(name)] = true
 		}
 	}
 	return o
 }
 
-// removals are the headers of the request that must not reach the app: the owned
-// ones, what the policy removes, and every twin, that is a header which the app may
-// take for an owned, set or removed one because only '-' and '_' tell them apart.
-// A header that is set is not removed: Envoy removes last, and it would be lost.
-func (o *owned) removals(b []byte, number protowire.Number, d *authz.Decision, r *check.Request) ([]byte, error) {
-	var space [16]string
-	out := space[:0]
+// twins are the headers of a request that must not reach the app: the owned ones, what
+// the policy removes, and every twin, that is a header which the app may take for an
+// owned, set or removed one because only '-' and '_' tell them apart. A header that is
+// set is not removed: Envoy removes last, and it would be lost.
+type twins struct {
+	removed   []string        // whatever the request holds
+	canonical map[string]bool // of all names that may have a twin
+	marks     uint64          // of the same; most headers of a request have none of them
+}
+
+func (o *owned) twins(d *authz.Decision) (twins, error) {
+	t := twins{canonical: make(map[string]bool, len(o.names)+len(d.Headers)+len(d.RemoveHeaders))}
+	see := func(name string) {
+		name = check.Canonical(name)
+		t.canonical[name] = true
+		t.marks |= markOf(name)
+	}
 	for _, name := range o.names {
+		see(name)
 		if !has(d.Headers, name) {
-			out = append(out, name)
+			t.removed = append(t.removed, name)
 		}
 	}
+	for i := range d.Headers {
+		see(d.Headers[i].Name)
+	}
 	for _, name := range d.RemoveHeaders {
+		see(name)
 		name = lower(name)
 		if strings.HasPrefix(name, ":") || name == "host" {
 			continue // Envoy ignores these, and the request needs them
 		}
 		if err := removableName(name); err != nil {
-			return nil, err
+			return t, err
 		}
-		if !has(d.Headers, name) && !slices.Contains(out, name) {
-			out = append(out, name)
-		}
-	}
-	if r != nil {
-		for i := range r.HTTP.Headers {
-			name := r.HTTP.Headers[i].Name
-			if o.twin(name, d) && headerName(name) == nil && !has(d.Headers, name) && !slices.Contains(out, name) {
-				out = append(out, name)
-			}
+		if !has(d.Headers, name) && !slices.Contains(t.removed, name) {
+			t.removed = append(t.removed, name)
 		}
 	}
-	for _, name := range out {
-		b = appendItem(b, number, name)
-	}
-	return b, nil
+	return t, nil
 }
 
-// twin reports whether a header of the request reads as one of the owned, set or
-// removed ones, itself included.
-func (o *owned) twin(name string, d *authz.Decision) bool {
-	canonical := check.Canonical(name)
-	if o.canonical[canonical] {
-		return true
-	}
-	for i := range d.Headers {
-		if check.Canonical(d.Headers[i].Name) == canonical {
-			return true
+// append appends the twins that a request holds beside the names that are removed anyway.
+func (t *twins) append(b []byte, number protowire.Number, d *authz.Decision, headers check.Headers) []byte {
+	for i := range headers {
+		name := headers[i].Name
+		if t.marks&markOf(name) == 0 || !t.canonical[check.Canonical(name)] {
+			continue
+		}
+		if headerName(name) == nil && !has(d.Headers, name) && !slices.Contains(t.removed, name) {
+			b = appendItem(b, number, name)
 		}
 	}
-	for _, removed := range d.RemoveHeaders {
-		if check.Canonical(removed) == canonical {
-			return true
-		}
+	return b
+}
+
+// markOf is one bit, the same for a name and its twins.
+func markOf(name string) uint64 {
+	if name == "" {
+		return 1
 	}
-	return false
+	first, last := name[0], name[len(name)-1]
+	if first == '_' {
+		first = '-'
+	}
+	if last == '_' {
+		last = '-'
+	}
+	return 1 << ((len(name) + 7*int(first) + 13*int(last)) % 64)
 }

@@ -44,6 +44,8 @@ type described struct {
 	plain   check.Headers // HttpRequest.headers, names in lower case
 	joined  check.Headers // room for HttpRequest.header_map as plain has them
 
+	segments []string // room for the request's path
+
 	metadata, routeMetadata *corev3.Metadata
 }
 
@@ -176,9 +178,10 @@ func (rd *reader) meaning(r *check.Request, d *described) (fault *check.Fault) {
 	if r.RouteMetadata, fault = plainMetadata(d.routeMetadata); fault != nil {
 		return fault
 	}
-	if r.Path, fault = check.ParsePath(r.HTTP.Path); fault != nil {
+	if d.segments, fault = check.AppendPath(d.segments[:0], r.HTTP.Path); fault != nil {
 		return fault
 	}
+	r.Path = d.segments
 	_, query, _ := strings.Cut(r.HTTP.Path, "?")
 	if r.Query, fault = check.ParseQuery(query); fault != nil {
 		return fault

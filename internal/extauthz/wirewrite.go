@@ -68,14 +68,17 @@ func appendOption(b []byte, number protowire.Number, name, value string, a actio
 	return appendNumber(appendPair(b, 1, name, value), 3, uint64(a))
 }
 
-// appendDecisionID appends a google.protobuf.Struct of one field, decision_id.
-func appendDecisionID(b []byte, number protowire.Number, id string) []byte {
-	const name = "decision_id"
+// decisionID is the name under which the metadata hold a decision's id.
+const decisionID = "decision_id"
+
+// appendDecisionID appends a google.protobuf.Struct: the fields given, and decision_id.
+func appendDecisionID(b []byte, number protowire.Number, fields []byte, id string) []byte {
 	value := 1 + protowire.SizeBytes(len(id)) // Value.string_value, of a oneof: there even when empty
-	entry := 1 + protowire.SizeBytes(len(name)) + 1 + protowire.SizeBytes(value)
-	b = appendMessage(b, number, 1+protowire.SizeBytes(entry))
+	entry := 1 + protowire.SizeBytes(len(decisionID)) + 1 + protowire.SizeBytes(value)
+	b = appendMessage(b, number, len(fields)+1+protowire.SizeBytes(entry))
+	b = append(b, fields...)
 	b = appendMessage(b, 1, entry)
-	b = appendItem(b, 1, name)
+	b = appendItem(b, 1, decisionID)
 	b = appendMessage(b, 2, value)
 	return appendItem(b, 3, id)
 }

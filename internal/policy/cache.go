@@ -231,6 +231,7 @@ func (d *decisionCache) keep(k *key, m *routeMemory, reads shape, result *Result
 		}
 	}
 	e.result = copyResult(result)
+	e.result.Kept = new(atomic.Value)
 	d.store.put(e)
 }
 

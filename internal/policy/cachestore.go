@@ -67,7 +67,8 @@ func (s *store) get(hash uint64, key []byte) *entry {
 
 // put keeps an entry, unless it alone would fill a good part of the room.
 func (s *store) put(e *entry) {
-	e.size = int64(len(e.key)) + resultSize(e.result) + entryCost
+	// Twice: for the decision, and for what is made of it (Result.Kept).
+	e.size = int64(len(e.key)) + 2*resultSize(e.result) + entryCost
 	for _, q := range e.quotas {
 		e.size += int64(len(q.path)) + 96
 	}

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"authz/internal/check"
@@ -36,6 +37,9 @@ type Result struct {
 	Route string
 	// Revision names the policy that decided.
 	Revision string
+	// Kept is where who gets a remembered Result may keep what was made of it, of about
+	// its size; nil in a Result that is not remembered.
+	Kept *atomic.Value
 }
 
 // ResponseRules is the result's `response` object.

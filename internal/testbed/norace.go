@@ -3,3 +3,6 @@
 package testbed
 
 const raceFlag = ""
+
+// RaceEnabled: the race detector is on.
+const RaceEnabled = false
