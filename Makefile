@@ -28,7 +28,7 @@ envoy: ## find or fetch Envoy (.cache/bin/envoy)
 chromium: ## find or install Chromium, the judge of the browser tests
 	@tools/get-chromium
 
-node: ## find or install Node.js, and the packages of examples/express
+node: ## find or install Node.js, and the packages of examples/express and oracle/joi
 	@tools/get-node
 
 demo: envoy ## a guided tour of real requests, then yours (ARGS=--check: the tour only, as a test)
