@@ -64,6 +64,11 @@ policies: ## opa fmt, check --strict and test with full coverage
 	@tools/stage 'opa check --strict' $(OPA) check --strict --schema schemas/input.json $(REGO)
 	@tools/stage 'opa test, coverage 100 %' tools/opa-test $(REGO)
 
+.PHONY: test-manifests
+test-manifests: ## what stands in k8s/, without a cluster: schemas, rules, dashboards (gets its tools once: minutes)
+	@tools/stage 'kubeconform, kustomize, kube-score, promtool, helm' tools/get-manifest-tools
+	@tools/stage 'k8s/' env MANIFEST_TOOLS=required go test -count=1 ./test/manifests
+
 format: ## gofmt and opa fmt
 	gofmt -w $$(find . -path ./.cache -prune -o -name '*.go' -print)
 	$(OPA) fmt --write $(REGO)
