@@ -56,7 +56,7 @@ func schemas(t *testing.T) string {
 			if err != nil {
 				t.Fatal(err)
 			}
-			made := map[string]any{}
+			var made map[string]any
 			if filepath.Ext(file) == ".json" {
 				made, err = fromOpenAPI(content)
 			} else {
