@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,6 +26,8 @@ type Config struct {
 	// Library is loaded beside the paths: the policies built into the program.
 	// Optional. It is not watched.
 	Library fs.FS
+	// Bundles are fetched by Fetch and loaded beside the paths. Optional.
+	Bundles Bundles
 
 	// Decision is the entry point, a rule or document as a path below data.
 	// Default "authz/decision".
@@ -67,6 +70,7 @@ type settings struct {
 	decision     ast.Ref
 	routes       []string
 	capabilities *ast.Capabilities
+	remotes      []remote
 }
 
 // complete reports every fault at once and fills in the defaults.
@@ -80,7 +84,7 @@ func (c Config) complete() (settings, error) {
 		refuse("Path and Paths: give one of them")
 	case c.Path != "":
 		s.Paths = []string{c.Path}
-	case len(c.Paths) == 0 && c.Library == nil:
+	case len(c.Paths) == 0 && c.Library == nil && c.Bundles.Config == "":
 		refuse("Path: missing")
 	}
 	if s.Decision == "" {
@@ -111,6 +115,18 @@ func (c Config) complete() (settings, error) {
 		refuse("Timeout, MaxConcurrent, Poll and CacheBytes cannot be negative")
 	}
 	var err error
+	if c.Bundles.Config != "" {
+		if c.Bundles.Dir == "" {
+			refuse("Bundles: no directory to keep them in")
+		}
+		manager, remotes, err := c.Bundles.open()
+		if err != nil {
+			refuse("Bundles: %w", err)
+		} else {
+			manager.Stop(context.Background())
+			s.remotes = remotes
+		}
+	}
 	if s.capabilities, err = newCapabilities(c.AllowBuiltins, c.AllowNet); err != nil {
 		refuse("AllowBuiltins: %w", err)
 	}

@@ -43,6 +43,8 @@ type Engine struct {
 	failed  string     // digest of the content that did not compile last, and
 	failure error      // why
 
+	fetched chan struct{} // of one: a bundle has come that Watch shall load
+
 	counts cacheCounts // of remembered decisions, whatever policy they belonged to
 
 	mu     sync.Mutex // guards status
@@ -60,6 +62,9 @@ type Status struct {
 	Warnings  []string
 	Routes    int // rows of the route table
 	Cache     CacheStatus
+	// Fetches of bundles, how many failed, and by bundle why the last one did.
+	Fetches, FetchFailures uint64
+	Unfetched              map[string]string
 }
 
 // New validates the configuration and reports all its faults. It loads nothing.
@@ -68,7 +73,7 @@ func New(cfg Config, log *slog.Logger) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("policy configuration: %w", err)
 	}
-	return &Engine{settings: s, log: log, slots: make(chan struct{}, s.MaxConcurrent), jobs: make(chan func())}, nil
+	return &Engine{settings: s, log: log, fetched: make(chan struct{}, 1), slots: make(chan struct{}, s.MaxConcurrent), jobs: make(chan func())}, nil
 }
 
 // Status reports without waiting for a load under way. The zero Status: nothing

@@ -36,6 +36,8 @@ type source struct {
 	name  string // for messages and module names
 	files []file // of a directory, in order
 	tar   []byte // of a bundle
+	// verify holds a fetched bundle to its signature.
+	verify *bundle.VerificationConfig
 }
 
 type file struct {
@@ -77,6 +79,13 @@ func readOnce(s *settings) ([]source, error) {
 		one, err := readPath(name)
 		if err != nil {
 			return nil, fmt.Errorf("reading the policy at %s: %w", name, err)
+		}
+		sources = append(sources, one)
+	}
+	for _, r := range s.remotes {
+		one, err := r.read()
+		if err != nil {
+			return nil, fmt.Errorf("reading the policy: %w", err)
 		}
 		sources = append(sources, one)
 	}
@@ -185,6 +194,9 @@ func digestOf(sources []source) string {
 
 // bundle parses a source the way OPA reads a bundle.
 func (s *source) bundle(caps *ast.Capabilities) (*bundle.Bundle, error) {
+	if err := s.verified(); err != nil {
+		return nil, fmt.Errorf("%s: %w", s.name, err)
+	}
 	var files bundle.DirectoryLoader = &memory{files: s.files}
 	if s.tar != nil {
 		files = bundle.NewTarballLoaderWithBaseURL(bytes.NewReader(s.tar), s.name).
@@ -206,6 +218,19 @@ func (s *source) bundle(caps *ast.Capabilities) (*bundle.Bundle, error) {
 		return nil, fmt.Errorf("%s: a delta bundle is not a whole policy", s.name)
 	}
 	return &b, nil
+}
+
+// verified reads all of a bundle that must be signed: a signature is of every file,
+// also of those that are left out.
+func (s *source) verified() error {
+	if s.verify == nil {
+		return nil
+	}
+	_, err := bundle.NewCustomReader(bundle.NewTarballLoaderWithBaseURL(bytes.NewReader(s.tar), s.name)).
+		WithSizeLimitBytes(maxBytes).
+		WithBundleVerificationConfig(s.verify).
+		Read()
+	return err
 }
 
 // strays names the files that look like data but are not loaded.

@@ -44,6 +44,8 @@ func (e *Engine) Watch(ctx context.Context) error {
 			case <-settled:
 				settled = nil
 				break wait
+			case <-e.fetched:
+				break wait
 			case <-poll.C:
 				break wait
 			}
