@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"authz/internal/testbed"
 )
 
 // variants are all folders of k8s/ that kustomize can build. Components can't be built alone; folders that have them can.
@@ -85,5 +87,35 @@ func TestMeshConfig(t *testing.T) {
 	bad, _ := json.Marshal(values.MeshConfig)
 	if out, err := run(t, bad, "go", "-C", "test/meshconfig", "run", "."); err == nil {
 		t.Errorf("an unknown key went through: %s", out)
+	}
+}
+
+// The sidecar finds nothing wrong with the configuration and the policies that the variants put into ConfigMaps.
+func TestConfigurations(t *testing.T) {
+	sidecar, err := testbed.SidecarBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	configs, err := filepath.Glob(in(t, "k8s/*/config/authz.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	more, err := filepath.Glob(in(t, "k8s/*/*/config/authz.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if configs = append(configs, more...); len(configs) < 3 {
+		t.Errorf("only found %q", configs)
+	}
+	for _, config := range configs {
+		args := []string{"validate", "--config", config}
+		// What stands on the sidecar's command line in the pod.
+		args = append(args, "--policy.paths", filepath.Join(filepath.Dir(config), "../policies"))
+		if strings.Contains(config, "/base/") {
+			args = append(args, "--listen.socket", "/run/authz/authz.sock")
+		}
+		if out, err := run(t, nil, sidecar, args...); err != nil {
+			t.Errorf("%s: %v\n%s", config, err, out)
+		}
 	}
 }
