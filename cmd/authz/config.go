@@ -53,7 +53,14 @@ type Policy struct {
 	CacheSize     Size     `key:"cache_size" doc:"Memory for remembered decisions. A decision is given again to a request that agrees in all that was read to make it, until the policy or its data change. 0: none is remembered." default:"0"`
 	MaxConcurrent int      `key:"max_concurrent" doc:"Evaluations under way at once; 0 means four a processor." default:"0"`
 	Builtins      []string `key:"allow_builtins" doc:"Rego built-ins to switch on again although they reach the network or the host (http.send, opa.runtime, net.lookup_ip_addr)."`
+	Bundles       Bundles  `key:"bundles" doc:"Policies that are fetched from a server."`
 	Poll          Duration `key:"poll" doc:"How often the files are looked at even without a change notice." default:"30s"`
+}
+
+// Bundles says which OPA bundles are fetched.
+type Bundles struct {
+	Config string `key:"config" doc:"Configuration file in OPA's format: its services, keys and bundles. Each bundle is fetched (HTTPS, S3 and its kin, OCI), verified where there are keys, and loaded beside the paths."`
+	Dir    string `key:"dir" doc:"Where fetched bundles are kept, so that a restart needs no server."`
 }
 
 // Issuer is one party whose tokens are believed.

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"authz/internal/policy"
+
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 )
@@ -60,7 +62,10 @@ func serve(ctx context.Context, c *Config, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := s.engine.Load(ctx); err != nil {
+	switch err := s.engine.Load(ctx); {
+	case errors.Is(err, policy.ErrNotFetched):
+		log.Info("not ready before the policy bundles are fetched", "error", err)
+	case err != nil:
 		return &exitError{exitCompile, err}
 	}
 	if err := s.listen(); err != nil {
@@ -101,6 +106,7 @@ func (s *sidecar) run(ctx context.Context, signals <-chan os.Signal) error {
 	}
 	part("keys", s.tokens.Run)
 	part("policy watch", s.engine.Watch)
+	part("policy bundles", s.engine.Fetch)
 	part("side door", s.ops.Serve)
 
 	go s.obey(rest, signals, stopServing)

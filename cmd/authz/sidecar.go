@@ -8,7 +8,9 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -166,6 +168,7 @@ func newEngine(c *Config, log *slog.Logger) (*policy.Engine, error) {
 		Decision:      c.Policy.Decision,
 		Routes:        c.Policy.Routes,
 		Timeout:       time.Duration(c.Policy.Timeout),
+		Bundles:       policy.Bundles{Config: c.Policy.Bundles.Config, Dir: c.Policy.Bundles.Dir},
 		CacheBytes:    int64(c.Policy.CacheSize),
 		MaxConcurrent: c.Policy.MaxConcurrent,
 		Poll:          time.Duration(c.Policy.Poll),
@@ -231,7 +234,8 @@ func (s *sidecar) sources() ops.Sources {
 		Draining: s.draining.Load,
 		Policy: func() ops.PolicyStatus {
 			p := s.engine.Status()
-			return ops.PolicyStatus{Loaded: p.Loaded, Revision: p.Revision, LoadedAt: p.LoadedAt, Reloads: uint64(p.Reloads), Failures: uint64(p.Failures), LastError: p.LastError}
+			return ops.PolicyStatus{Loaded: p.Loaded, Revision: p.Revision, LoadedAt: p.LoadedAt, Reloads: uint64(p.Reloads), Failures: uint64(p.Failures), LastError: p.LastError,
+				Fetches: p.Fetches, FetchFailures: p.FetchFailures, Unfetched: slices.Sorted(maps.Keys(p.Unfetched))}
 		},
 		Issuers: func() []ops.IssuerStatus {
 			list := []ops.IssuerStatus{}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 
+	"authz/internal/policy"
+
 	"github.com/spf13/cobra"
 )
 
@@ -75,6 +77,10 @@ func validate(cmd *cobra.Command, config func() (*Config, error)) (verdict, int)
 	if err == nil {
 		err = engine.Load(cmd.Context())
 	}
+	if errors.Is(err, policy.ErrNotFetched) {
+		v.Warnings = append(v.Warnings, "policy.bundles: nothing is fetched here, so the policies were not judged")
+		return v, exitFine
+	}
 	if err != nil {
 		v.Valid, v.Policy = false, err.Error()
 		return v, exitCompile
@@ -95,6 +101,8 @@ func (v verdict) print(cmd *cobra.Command) {
 		fmt.Fprintln(out, v.Faults.Error())
 	case v.Policy != "":
 		fmt.Fprintln(out, "the policies do not load:\n"+v.Policy)
+	case v.Revision == "":
+		fmt.Fprintf(out, "valid: %d issuer(s)\n", len(v.Issuers))
 	default:
 		fmt.Fprintf(out, "valid: %d issuer(s), policy revision %s, %d route(s)\n", len(v.Issuers), v.Revision, v.Routes)
 	}

@@ -21,7 +21,7 @@ func (c *Config) validate() faults {
 	if _, _, err := net.SplitHostPort(c.Ops.Address); err != nil {
 		r.fault("ops.address", 0, "%q is not host:port: %v", c.Ops.Address, err)
 	}
-	if len(c.Policy.Paths) == 0 {
+	if len(c.Policy.Paths) == 0 && c.Policy.Bundles.Config == "" {
 		r.fault("policy.paths", 0, "is missing: name the directories of your policies and their data")
 	}
 	for i, path := range c.Policy.Paths {

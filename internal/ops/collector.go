@@ -27,6 +27,9 @@ var (
 	policyReloads   = describe("policy_reloads_total", "Policies put in force.")
 	policyFailures  = describe("policy_reload_failures_total", "Policies that were refused.")
 	policyRefused   = describe("policy_refused", "1 while the newest policy is refused, whatever is in force instead.")
+	bundleFetches   = describe("bundle_fetches_total", "Fetches of policy bundles.")
+	bundleFailures  = describe("bundle_fetch_failures_total", "Fetches of policy bundles that failed.")
+	bundlesStale    = describe("bundles_stale", "Policy bundles whose last fetch failed.")
 	jwksKeys        = describe("jwks_keys", "Usable keys of an issuer.", "issuer")
 	jwksAge         = describe("jwks_age_seconds", "Time since an issuer's keys were last confirmed.", "issuer")
 	jwksReady       = describe("jwks_ready", "1 while an issuer's tokens can be verified.", "issuer")
@@ -73,6 +76,10 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	count(policyReloads, p.Reloads)
 	count(policyFailures, p.Failures)
 	gauge(policyRefused, map[bool]float64{true: 1}[p.LastError != ""])
+
+	count(bundleFetches, p.Fetches)
+	count(bundleFailures, p.FetchFailures)
+	gauge(bundlesStale, float64(len(p.Unfetched)))
 
 	for _, i := range s.Issuers() {
 		gauge(jwksKeys, float64(i.Keys), i.Name)

@@ -97,6 +97,9 @@ func ready(w http.ResponseWriter, sources Sources) {
 	if r.Policy.LastError != "" {
 		r.Degraded = append(r.Degraded, "policy: the newest version was refused; an older one is in force")
 	}
+	for _, bundle := range r.Policy.Unfetched {
+		r.Degraded = append(r.Degraded, "policy bundle "+bundle+": the last fetch failed; what was fetched before is in use")
+	}
 	for _, issuer := range r.Issuers {
 		switch {
 		case !issuer.Ready:

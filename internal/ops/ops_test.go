@@ -110,7 +110,7 @@ func TestNothingElse(t *testing.T) {
 // What the pages say is what was observed and asked.
 func TestMetrics(t *testing.T) {
 	w := &world{
-		policy:  PolicyStatus{Loaded: true, Revision: "r1", LoadedAt: time.Unix(1000, 0), Reloads: 3, Failures: 1},
+		policy:  PolicyStatus{Loaded: true, Revision: "r1", LoadedAt: time.Unix(1000, 0), Reloads: 3, Failures: 1, Fetches: 4, FetchFailures: 2, Unfetched: []string{"shop"}},
 		issuers: []IssuerStatus{{Name: "a", Ready: true, Keys: 2, Age: 90 * time.Second, Fetches: 5, Failures: 1}, {Name: "b"}},
 	}
 	m := NewMetrics()
@@ -147,6 +147,9 @@ func TestMetrics(t *testing.T) {
 		`authz_policy_reloads_total 3`,
 		`authz_policy_reload_failures_total 1`,
 		`authz_policy_refused 0`,
+		`authz_bundle_fetches_total 4`,
+		`authz_bundle_fetch_failures_total 2`,
+		`authz_bundles_stale 1`,
 		`authz_decision_cache_entries 6`,
 		`authz_decision_cache_bytes 512`,
 		`authz_decision_cache_hits_total 8`,

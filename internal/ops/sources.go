@@ -27,6 +27,10 @@ type PolicyStatus struct {
 	Reloads   uint64    `json:"reloads"`
 	Failures  uint64    `json:"failures"`
 	LastError string    `json:"last_error,omitempty"`
+	// Fetches of policy bundles, and the bundles whose last fetch failed.
+	Fetches       uint64   `json:"-"`
+	FetchFailures uint64   `json:"-"`
+	Unfetched     []string `json:"unfetched,omitempty"`
 }
 
 // IssuerStatus is the state of one issuer's keys.

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -42,8 +43,9 @@ type remote struct {
 	source     *bundles.Source
 }
 
-// errNotFetched: the first fetch has not come to an end.
-var errNotFetched = errors.New("it was not fetched yet")
+// ErrNotFetched of Load: there is no policy yet, because the first fetch of a bundle
+// has not come to an end. Fetch and Watch see to it.
+var ErrNotFetched = errors.New("it was not fetched yet")
 
 // open reads the configuration. The manager knows the services; stop it.
 func (b Bundles) open() (*plugins.Manager, []remote, error) {
@@ -88,10 +90,23 @@ func (b Bundles) list(m *plugins.Manager) ([]remote, error) {
 			}
 			source.Signing = strict
 		}
+		if at := m.Client(source.Service).Config().URL; source.Signing == nil && !safe(at) {
+			return nil, fmt.Errorf("bundle %s: %s is plain http and there is no key: whoever is on the path could replace the policy; use https, or keys", name, at)
+		}
 		source.SizeLimitBytes = min(source.SizeLimitBytes, maxBytes)
 		list = append(list, remote{name, filepath.Join(b.Dir, url.PathEscape(name)+".tar.gz"), source})
 	}
 	return list, nil
+}
+
+// safe says that nobody on the way can change what a server says.
+func safe(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Scheme == "https" || u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // read is the bundle as it was fetched last, also by an earlier process. Its
@@ -99,7 +114,7 @@ func (b Bundles) list(m *plugins.Manager) ([]remote, error) {
 func (r *remote) read() (source, error) {
 	s, err := readPath(r.path)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = errNotFetched
+		err = ErrNotFetched
 	}
 	if err != nil {
 		return source{}, fmt.Errorf("bundle %s: %w", r.name, err)

@@ -137,7 +137,7 @@ func remoteEngine(t *testing.T, s *bundleServer, dir, public string) *Engine {
 func TestFetch(t *testing.T) {
 	server, dir := serveBundle(t), t.TempDir()
 	engine := remoteEngine(t, server, dir, "")
-	if err := engine.Load(t.Context()); !errors.Is(err, errNotFetched) {
+	if err := engine.Load(t.Context()); !errors.Is(err, ErrNotFetched) {
 		t.Errorf("before the first fetch: %v", err)
 	}
 	start(t, engine.Fetch)
@@ -204,6 +204,7 @@ func TestRefusedBundleConfig(t *testing.T) {
 		{"no such file", "", "no such file"},
 		{"nothing in it", "services: {}\n", "names no bundles"},
 		{"an unknown service", "services: {a: {url: 'http://127.0.0.1:1'}}\nbundles: {x: {service: b}}\n", `service name "b"`},
+		{"plain http without keys", "services: {a: {url: 'http://ci.example.com'}}\nbundles: {x: {service: a}}\n", "plain http"},
 		{"a file", "services: {a: {url: 'http://127.0.0.1:1'}}\nbundles: {x: {resource: 'file:///x'}}\n", "policy paths"},
 		{"an unknown key", "services: {a: {url: 'http://127.0.0.1:1'}}\nbundles: {x: {service: a, signing: {keyid: k}}}\n", "k"},
 	} {
