@@ -13,6 +13,7 @@
 //	authz inject      put the sidecars into Kubernetes manifests
 //	authz envoy-config  Envoy's configuration for its place
 //	authz redirect    have the kernel give what arrives for the app to Envoy
+//	authz webhook     put the sidecars into pods as they are created
 //	authz config      the configuration's JSON Schema, reference and example
 //	authz version     what this binary is
 //

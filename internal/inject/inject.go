@@ -65,6 +65,9 @@ type status struct {
 	// Handlers are the probes and hooks that were pointed at Envoy, as they were, by
 	// "container/field".
 	Handlers map[string]any `json:"handlers,omitempty"`
+	// Settings are those that the platform gave and the pod does not carry. They hold
+	// until the platform gives others.
+	Settings map[string]string `json:"settings,omitempty"`
 	// PreStop are the containers that were given a preStop hook.
 	PreStop []string `json:"preStop,omitempty"`
 }
@@ -74,11 +77,19 @@ func Declined(pod Object) bool {
 	return textAt(object(object(pod["metadata"])["labels"]), InjectLabel) == "false"
 }
 
+// Asked reports whether the pod asks for the sidecars by its label.
+func Asked(pod Object) bool {
+	return textAt(object(object(pod["metadata"])["labels"]), InjectLabel) == "true"
+}
+
 // Pod returns the pod, or pod template, with the sidecars in it, and notes for
 // the person who asked. The pod itself is not changed.
 func Pod(pod Object, o Options) (Object, []string, error) {
-	pod, err := Remove(pod)
+	before, err := remembered(pod)
 	if err != nil {
+		return nil, nil, err
+	}
+	if pod, err = Remove(pod); err != nil {
 		return nil, nil, err
 	}
 	spec := object(pod["spec"])
@@ -86,7 +97,7 @@ func Pod(pod Object, o Options) (Object, []string, error) {
 		return nil, nil, err
 	}
 	meta := child(pod, "metadata")
-	s, err := readSettings(object(meta["annotations"]), o)
+	s, err := readSettings(object(meta["annotations"]), o, before.Settings)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -94,7 +105,7 @@ func Pod(pod Object, o Options) (Object, []string, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	st := status{Version: o.Version}
+	st := status{Version: o.Version, Settings: s.given}
 	probes, notes := takeHandlers(spec, app, s.value("app-protocol"), &st)
 	notes = append(notes, drain(spec, s.drain, &st)...)
 	notes = append(notes, openPorts(spec, app, s)...)
@@ -114,13 +125,12 @@ func Pod(pod Object, o Options) (Object, []string, error) {
 func Remove(pod Object) (Object, error) {
 	pod, _ = clone(pod).(Object)
 	annotations := object(object(pod["metadata"])["annotations"])
-	text, injected := annotations[statusAnnotation].(string)
-	if !injected {
+	if _, injected := annotations[statusAnnotation]; !injected {
 		return pod, nil
 	}
-	var st status
-	if err := json.Unmarshal([]byte(text), &st); err != nil {
-		return nil, refuse("the annotation %s can't be read (%v); remove it, and the containers and volumes named authz… and envoy, by hand", statusAnnotation, err)
+	st, err := remembered(pod)
+	if err != nil {
+		return nil, err
 	}
 	delete(annotations, statusAnnotation)
 	spec := object(pod["spec"])
@@ -146,6 +156,20 @@ func Remove(pod Object) (Object, error) {
 	dropEmpty(spec, "initContainers")
 	dropEmpty(spec, "volumes")
 	return pod, nil
+}
+
+// remembered is the status that an earlier injection left, empty if there was none.
+func remembered(pod Object) (status, error) {
+	var st status
+	v, injected := object(object(pod["metadata"])["annotations"])[statusAnnotation]
+	if !injected {
+		return st, nil
+	}
+	text, _ := v.(string)
+	if err := json.Unmarshal([]byte(text), &st); err != nil {
+		return st, refuse("the annotation %s can't be read (%v); take it out by hand, and with it the containers and volumes named authz… and envoy", statusAnnotation, err)
+	}
+	return st, nil
 }
 
 // suitable refuses pods that the sidecars can't protect or that are in their way.

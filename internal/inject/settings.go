@@ -57,16 +57,19 @@ const none = "none"
 // settings are a pod's annotations over the platform's defaults over ours.
 type settings struct {
 	Options
-	values  map[string]string
+	values map[string]string
+	// given are those values that are neither the pod's nor ours.
+	given   map[string]string
 	appPort string
 	drain   int
 }
 
 func (s settings) value(name string) string { return s.values[name] }
 
-// readSettings reads a pod's annotations. All faults are told at once.
-func readSettings(annotations Object, o Options) (settings, error) {
-	s := settings{Options: o, values: map[string]string{}}
+// readSettings reads a pod's annotations over what the platform gives, over what it
+// gave before. All faults are told at once.
+func readSettings(annotations Object, o Options, before map[string]string) (settings, error) {
+	s := settings{Options: o, values: map[string]string{}, given: map[string]string{}}
 	var faults []error
 	for _, name := range keys(o.Defaults) {
 		if !known(name) {
@@ -85,11 +88,15 @@ func readSettings(annotations Object, o Options) (settings, error) {
 	}
 	for _, setting := range Settings {
 		value, source := setting.Default, setting.Name
-		if v, ok := o.Defaults[setting.Name]; ok {
-			value = v
+		for _, given := range []map[string]string{before, o.Defaults} {
+			if v, ok := given[setting.Name]; ok {
+				value = v
+				s.given[setting.Name] = v
+			}
 		}
 		if v, ok := annotations[Prefix+setting.Name]; ok {
 			source = "annotation " + Prefix + setting.Name
+			delete(s.given, setting.Name)
 			if value, ok = v.(string); !ok {
 				faults = append(faults, fmt.Errorf("%s: annotations are strings: quote it: %q", source, fmt.Sprint(v)))
 				continue
@@ -108,6 +115,12 @@ func readSettings(annotations Object, o Options) (settings, error) {
 	s.appPort = s.value("app-port")
 	s.drain, _ = strconv.Atoi(s.value("drain-seconds")) // checked
 	return s, nil
+}
+
+// Check says what is wrong with the platform's own values.
+func (o Options) Check() error {
+	_, err := readSettings(nil, o, nil)
+	return err
 }
 
 func known(name string) bool {
