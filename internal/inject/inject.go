@@ -32,6 +32,10 @@ const Prefix = "authz.dev/"
 // InjectLabel on a pod asks for the sidecars ("true") or declines them ("false").
 const InjectLabel = Prefix + "inject"
 
+// InjectedLabel says that the sidecars are in the pod, for those who select pods: a
+// monitor, a network policy.
+const InjectedLabel = Prefix + "injected"
+
 // statusAnnotation holds what Remove needs. Its presence says that the containers
 // named authz and envoy are ours.
 const statusAnnotation = Prefix + "injected"
@@ -117,6 +121,7 @@ func Pod(pod Object, o Options) (Object, []string, error) {
 		return nil, nil, fmt.Errorf("writing %s: %w", statusAnnotation, err)
 	}
 	child(meta, "annotations")[statusAnnotation] = string(text)
+	child(meta, "labels")[InjectedLabel] = "true"
 	return pod, notes, nil
 }
 
@@ -151,6 +156,8 @@ func Remove(pod Object) (Object, error) {
 			}
 		}
 	}
+	delete(object(object(pod["metadata"])["labels"]), InjectedLabel)
+	dropEmpty(object(pod["metadata"]), "labels")
 	dropEmpty(object(pod["metadata"]), "annotations")
 	dropEmpty(pod, "metadata")
 	dropEmpty(spec, "initContainers")

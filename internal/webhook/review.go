@@ -101,7 +101,7 @@ func (r *review) patch(patch []byte, notes []string) *review {
 	return r.respond(response{Allowed: true, PatchType: "JSONPatch", Patch: patch, Warnings: notes})
 }
 
-// patchOf replaces what injecting changes: the spec and the annotations.
+// patchOf replaces what injecting changes: the spec, the annotations, the labels.
 func patchOf(pod inject.Object) ([]byte, error) {
 	meta, ok := pod["metadata"].(inject.Object)
 	if !ok {
@@ -115,6 +115,7 @@ func patchOf(pod inject.Object) ([]byte, error) {
 	return json.Marshal([]operation{
 		{"replace", "/spec", pod["spec"]},
 		{"add", "/metadata/annotations", meta["annotations"]},
+		{"add", "/metadata/labels", meta["labels"]},
 	})
 }
 
