@@ -9,8 +9,8 @@ import (
 )
 
 // docs/checklist.md is held to the code: each package, each section of the options,
-// each page and each test that it names is there, and every row of the library has a
-// line in it.
+// each page and each test that it names is there, every row of the library has a line
+// in it, and every line at least ten cases through Envoy, allowed and refused.
 func TestChecklist(t *testing.T) {
 	page, err := os.ReadFile("../docs/checklist.md")
 	if err != nil {
@@ -56,11 +56,32 @@ func TestChecklist(t *testing.T) {
 		if _, err := os.Stat(filepath.Join("../docs", cells[3])); err != nil {
 			t.Error(err)
 		}
+		names, allowed, refused := map[string]bool{}, 0, 0
 		for name := range strings.SplitSeq(cells[4], ", ") {
-			if !strings.Contains(sources, "func "+strings.Trim(name, "`")+"(t *testing.T)") {
+			name = strings.Trim(name, "`")
+			if !strings.Contains(sources, "func "+name+"(t *testing.T)") {
 				t.Errorf("no test %s", name)
 			}
+			rows := libraryRows[name]
+			if rows == nil {
+				continue
+			}
+			for _, c := range rows() {
+				if names[c.name] {
+					t.Errorf("%s: two cases are called %q", name, c.name)
+				}
+				names[c.name] = true
+				if c.reaches() {
+					allowed++
+				} else {
+					refused++
+				}
+			}
 		}
+		if len(names) < 10 || allowed == 0 || refused == 0 {
+			t.Errorf("%s: %d cases, %d allowed, %d refused", text, len(names), allowed, refused)
+		}
+		t.Logf("%3d cases, %3d allowed, %3d refused: %.60s", len(names), allowed, refused, text)
 	}
 	// What the other packages are made of is no row of the checklist.
 	parts := map[string]bool{"defaults": true, "prepared": true, "lint": true, "formats": true}
