@@ -153,7 +153,7 @@ func openTerminal(t *testing.T, dir string) *terminal {
 			t.Fatal(err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	cmd := exec.CommandContext(ctx, "sh")
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "MAKEFLAGS=", "MAKELEVEL=", "LC_ALL=C.UTF-8",

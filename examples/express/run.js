@@ -6,8 +6,9 @@
 //   ENVOY=/usr/bin/envoy     which Envoy; else the one of `make envoy`
 import { execFileSync, spawn } from 'node:child_process'
 import { copyFileSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 
-process.chdir(import.meta.dirname ?? new URL('.', import.meta.url).pathname)
+process.chdir(fileURLToPath(new URL('.', import.meta.url)))
 const root = '../..'
 const shift = Number(process.env.SHIFT ?? 0)
 const port = (usual) => usual + shift
