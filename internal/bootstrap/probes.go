@@ -33,11 +33,13 @@ filter_chains:
           common_http_protocol_options: { idle_timeout: 60s, max_headers_count: 32, headers_with_underscores_action: REJECT_REQUEST }
           http2_protocol_options: { max_concurrent_streams: 100, initial_stream_window_size: 65536, initial_connection_window_size: 1048576 }
           server_header_transformation: PASS_THROUGH
+          local_reply_config: { body_format: { text_format_source: { inline_string: "%RESPONSE_CODE%\n" } } }
           http_filters:
             - name: envoy.filters.http.router
               typed_config: { "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router, suppress_envoy_headers: true }
           route_config:
             name: probes
+            response_headers_to_remove: [server, x-powered-by, x-aspnet-version, x-aspnetmvc-version, x-generator, x-runtime]
             virtual_hosts:
               - { name: probes, domains: ["*"], routes: [] }
 `

@@ -152,7 +152,7 @@ func portOf(container Object, port any) int {
 // drain gives the containers that have no preStop hook one that waits: a pod is
 // told to stop at the same moment as the others are told to send it no more, and
 // what is under way in between must be served.
-func drain(spec Object, seconds int, st *status) (notes []string) {
+func drain(spec Object, app appPort, seconds int, st *status) (notes []string) {
 	if seconds == 0 {
 		return nil
 	}
@@ -168,9 +168,11 @@ func drain(spec Object, seconds int, st *status) (notes []string) {
 		if object(object(c["lifecycle"])["preStop"]) == nil {
 			child(c, "lifecycle")["preStop"] = Object{"sleep": Object{"seconds": seconds}}
 			st.PreStop = append(st.PreStop, textAt(c, "name"))
+		} else if textAt(c, "name") == app.container {
+			notes = append(notes, fmt.Sprintf("container %s: its preStop hook must take %d s or more: until then others still send to the pod", app.container, seconds))
 		}
 	}
-	return nil
+	return notes
 }
 
 // openPorts notes the ports that stay reachable without a decision.

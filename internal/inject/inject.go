@@ -111,7 +111,7 @@ func Pod(pod Object, o Options) (Object, []string, error) {
 	}
 	st := status{Version: o.Version, Settings: s.given}
 	probes, notes := takeHandlers(spec, app, s.value("app-protocol"), &st)
-	notes = append(notes, drain(spec, s.drain, &st)...)
+	notes = append(notes, drain(spec, app, s.drain, &st)...)
 	notes = append(notes, openPorts(spec, app, s)...)
 
 	prepend(spec, "initContainers", sidecars(s, app, probes)...)

@@ -19,12 +19,13 @@ var ownPorts = []int{redirectPort, opsPort, adminPort, probePort}
 // Names of what is added; whatever bears one of them is ours.
 var (
 	ownContainers = []string{"authz-redirect", "authz-setup", "authz", "envoy"}
-	ownVolumes    = []string{"authz-run", "authz-envoy", "authz-config", "authz-envoy-config", "authz-secret", "authz-cluster-ca", "authz-policies"}
+	ownVolumes    = []string{"authz-run", "authz-envoy", "authz-state", "authz-config", "authz-envoy-config", "authz-secret", "authz-cluster-ca", "authz-policies"}
 )
 
 const (
 	runDir       = "/run/authz"          // the socket
 	envoyDir     = "/run/envoy"          // Envoy's configuration, written by authz-setup
+	stateDir     = "/var/lib/authz"      // bundles that were fetched, for a restart without their server
 	policiesDir  = "/etc/authz/policies" // one directory a ConfigMap
 	configDir    = "/etc/authz/config"
 	baseDir      = "/etc/authz/envoy"
@@ -93,7 +94,7 @@ func setupContainer(s settings, app appPort, probes []string) Object {
 func authzContainer(s settings) Object {
 	c := container("authz", s.Image, s.PullPolicy)
 	args := []any{"run", "--listen.socket=" + runDir + "/authz.sock", fmt.Sprintf("--ops.address=:%d", opsPort), "--log.level=" + s.value("log-level")}
-	mounts := []any{mount("authz-run", runDir, false), noToken}
+	mounts := []any{mount("authz-run", runDir, false), mount("authz-state", stateDir, false), noToken}
 	if s.value("config") != none {
 		args = append(args, "--config="+configDir+"/"+configFile)
 		mounts = append(mounts, mount("authz-config", configDir, true))
@@ -112,9 +113,9 @@ func authzContainer(s settings) Object {
 	c["ports"] = []any{Object{"name": "authz-ops", "containerPort": opsPort, "protocol": "TCP"}}
 	// Listening means that the policies compiled. Keys of issuers may take longer:
 	// until they are there the pod is not ready, but the app may start.
-	c["startupProbe"] = get(opsPort, "/livez", 1, 60)
+	c["startupProbe"] = get(opsPort, "/livez", 1, 120)
 	c["readinessProbe"] = get(opsPort, "/readyz", 2, 2)
-	c["livenessProbe"] = get(opsPort, "/livez", 10, 3)
+	c["livenessProbe"] = get(opsPort, "/livez", 10, 6)
 	c["resources"] = resources(s.value("cpu-request"), s.value("cpu-limit"), s.value("memory-request"), s.value("memory-limit"))
 	c["volumeMounts"] = mounts
 	return c
@@ -129,9 +130,9 @@ func envoyContainer(s settings) Object {
 		"--concurrency", s.value("envoy-concurrency"), "--log-level", s.value("envoy-log-level")}
 	c["restartPolicy"] = "Always"
 	c["ports"] = []any{Object{"name": "envoy-probes", "containerPort": probePort, "protocol": "TCP"}}
-	c["startupProbe"] = get(probePort, "/ready", 1, 60)
+	c["startupProbe"] = get(probePort, "/ready", 1, 120)
 	c["readinessProbe"] = get(probePort, "/ready", 2, 2)
-	c["livenessProbe"] = get(probePort, "/ready", 10, 3)
+	c["livenessProbe"] = get(probePort, "/ready", 10, 6)
 	c["resources"] = resources(s.value("envoy-cpu-request"), s.value("envoy-cpu-limit"), s.value("envoy-memory-request"), s.value("envoy-memory-limit"))
 	c["volumeMounts"] = []any{mount("authz-run", runDir, true), mount("authz-envoy", envoyDir, true), noToken}
 	return c
@@ -142,6 +143,7 @@ func volumes(s settings) []any {
 	list := []any{
 		Object{"name": "authz-run", "emptyDir": Object{"medium": "Memory", "sizeLimit": "1Mi"}},
 		Object{"name": "authz-envoy", "emptyDir": Object{"medium": "Memory", "sizeLimit": "1Mi"}},
+		Object{"name": "authz-state", "emptyDir": Object{"sizeLimit": "128Mi"}},
 		// In every namespace; see noToken.
 		Object{"name": "authz-cluster-ca", "configMap": Object{"name": "kube-root-ca.crt", "optional": true}},
 	}

@@ -239,3 +239,39 @@ func FuzzLint(f *testing.F) {
 		}
 	})
 }
+
+// A listener needs no filter only when each of its routes takes one request to the letter.
+func TestToTheLetter(t *testing.T) {
+	route := func(header string) string {
+		return `{ match: { prefix: /, headers: [` + header + `] }, route: { cluster: app } }`
+	}
+	exact := route(`{ name: ":path", string_match: { exact: /livez } }`)
+	for name, c := range map[string]struct {
+		routes string
+		found  bool
+	}{
+		"one":                      {exact, false},
+		"two":                      {exact + "," + exact, false},
+		"none":                     {"", true},
+		"one and all":              {exact + "," + route(""), true},
+		"a prefix":                 {route(`{ name: ":path", string_match: { prefix: /livez } }`), true},
+		"the others":               {route(`{ name: ":path", invert_match: true, string_match: { exact: /livez } }`), true},
+		"a method":                 {route(`{ name: ":method", string_match: { exact: GET } }`), true},
+		"an exact path, any query": {`{ match: { path: /livez }, route: { cluster: app } }`, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			findings, err := lintenvoy.Lint([]byte(`
+"@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+http_filters: [{ name: envoy.filters.http.router }]
+route_config: { virtual_hosts: [{ name: a, domains: ["*"], routes: [` + c.routes + `] }] }
+`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := slices.ContainsFunc(findings, func(f lintenvoy.Finding) bool { return f.Code == "AZE001" })
+			if found != c.found {
+				t.Errorf("found: %v", found)
+			}
+		})
+	}
+}
