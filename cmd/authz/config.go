@@ -12,7 +12,7 @@ type Config struct {
 	Token    Token    `key:"token" doc:"Where the token is found and how verified tokens are kept."`
 	Request  Request  `key:"request" doc:"How requests are read."`
 	App      App      `key:"app" doc:"What the application behind Envoy trusts."`
-	Quotas   Quotas   `key:"quotas" doc:"The in-process quota store."`
+	Quotas   Quotas   `key:"quotas" doc:"Where quotas are counted, and what answers say of them."`
 	Audit    Audit    `key:"audit" doc:"The decision log: one JSON line a decision."`
 	Log      Log      `key:"log" doc:"The operating log, on standard error."`
 	Shutdown Shutdown `key:"shutdown" doc:"How the process ends on SIGTERM."`
@@ -108,10 +108,39 @@ type App struct {
 	IdentityHeaders []string `key:"identity_headers" doc:"Headers by which the app knows its caller. A client's own, and their underscore twins, never reach it." default:"x-user-id,x-user-roles,x-user-scopes,x-auth-subject"`
 }
 
-// Quotas bounds the in-process store.
+// Quotas says where quotas are counted.
 type Quotas struct {
-	MaxKeys       int  `key:"max_keys" doc:"Keys kept at once; about 60 bytes each. Beyond it the least used are folded together, never forgotten." default:"1000000"`
-	LegacyHeaders bool `key:"legacy_headers" doc:"Also send the older X-RateLimit-Limit, X-RateLimit-Remaining and X-RateLimit-Reset (seconds until the whole allowance is back), beside the standard RateLimit and RateLimit-Policy." default:"false"`
+	Redis         Redis `key:"redis" doc:"A Redis or Valkey in which all replicas count together. Without addresses each replica counts alone."`
+	MaxKeys       int   `key:"max_keys" doc:"Keys kept at once; about 60 bytes each. Beyond it the least used are folded together, never forgotten." default:"1000000"`
+	LegacyHeaders bool  `key:"legacy_headers" doc:"Also send the older X-RateLimit-Limit, X-RateLimit-Remaining and X-RateLimit-Reset (seconds until the whole allowance is back), beside the standard RateLimit and RateLimit-Policy." default:"false"`
+}
+
+// Redis is the shared quota store.
+type Redis struct {
+	Addresses        []string `key:"addresses" doc:"host:port of the server; in mode sentinel of the sentinels, in mode cluster of some nodes."`
+	Mode             string   `key:"mode" doc:"single, sentinel or cluster." default:"single"`
+	Master           string   `key:"master" doc:"In mode sentinel: the name of the master."`
+	Username         string   `key:"username" doc:"ACL user. Empty: the default user."`
+	Password         Secret   `key:"password" doc:"Its password: env:NAME or file:PATH."`
+	SentinelUsername string   `key:"sentinel_username" doc:"ACL user of the sentinels."`
+	SentinelPassword Secret   `key:"sentinel_password" doc:"Its password: env:NAME or file:PATH."`
+	DB               int      `key:"db" doc:"Database number; 0 in mode cluster." default:"0"`
+	TLS              RedisTLS `key:"tls" doc:"TLS to the servers."`
+	Prefix           string   `key:"prefix" doc:"First part of every key. Services with the same prefix share their quotas." default:"authz:"`
+	Timeout          Duration `key:"timeout" doc:"Longest wait of a check for the store; then the fallback answers." default:"10ms"`
+	Lease            Duration `key:"lease" doc:"How long units of a busy key may be held by a replica, at most a tenth of the quota's window. They spare round trips; in any interval at most lease/window of a limit more may pass. 0: every check asks the store." default:"200ms"`
+	Fallback         string   `key:"fallback" doc:"While the store does not answer: local (each replica counts alone, limits divided by replicas), deny (503), or allow (nothing is counted)." default:"local"`
+	Replicas         int      `key:"replicas" doc:"What limits are divided by in fallback local: the usual number of replicas." default:"1"`
+	PoolSize         int      `key:"pool_size" doc:"Connections to each server; 0 means ten a processor." default:"0"`
+}
+
+// RedisTLS is TLS to the shared quota store.
+type RedisTLS struct {
+	Enabled    bool   `key:"enabled" doc:"Use TLS." default:"false"`
+	CAFile     string `key:"ca_file" doc:"PEM bundle to trust instead of the system's."`
+	CertFile   string `key:"cert_file" doc:"PEM client certificate."`
+	KeyFile    string `key:"key_file" doc:"PEM key of the client certificate."`
+	ServerName string `key:"server_name" doc:"Name that the server's certificate must have. Default: the host of its address."`
 }
 
 // Audit is the decision log.

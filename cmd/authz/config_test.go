@@ -86,6 +86,32 @@ tokn: {}
 	}
 }
 
+// The shared quota store's keys go together or not at all.
+func TestRedisFaults(t *testing.T) {
+	for key, text := range map[string]string{
+		"quotas.redis.mode":              "{addresses: [a:1], mode: ring}",
+		"quotas.redis.fallback":          "{addresses: [a:1], fallback: hope}",
+		"quotas.redis.addresses[0]":      "{addresses: [localhost]}",
+		"quotas.redis.addresses":         "{addresses: [a:1, b:1]}",
+		"quotas.redis.master":            "{addresses: [a:1], mode: sentinel}",
+		"quotas.redis.db":                "{addresses: [a:1], mode: cluster, db: 3}",
+		"quotas.redis.timeout":           "{addresses: [a:1], timeout: 5s}",
+		"quotas.redis.lease":             "{addresses: [a:1], lease: 1h}",
+		"quotas.redis.replicas":          "{addresses: [a:1], replicas: 0}",
+		"quotas.redis.pool_size":         "{addresses: [a:1], pool_size: -1}",
+		"quotas.redis.tls":               "{addresses: [a:1], tls: {enabled: true, cert_file: x}}",
+		"quotas.redis.tls.enabled":       "{addresses: [a:1], tls: {ca_file: x}}",
+		"quotas.redis.sentinel_password": "{addresses: [a:1], sentinel_password: 'env:X'}",
+		"quotas.redis.password":          "{addresses: [a:1], password: hunter2}",
+	} {
+		_, err := read(t, minimal+"quotas: {redis: "+text+"}\n", nil, nil)
+		var got faults
+		if !errors.As(err, &got) || len(got) != 1 || got[0].Key != key {
+			t.Errorf("%s: got %v", key, err)
+		}
+	}
+}
+
 // A flag overrides the environment, which overrides the file, which overrides the default.
 func TestPrecedence(t *testing.T) {
 	file := minimal + "policy: {paths: [.], timeout: 20ms, poll: 5s}\n"

@@ -62,6 +62,7 @@ func serve(ctx context.Context, c *Config, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	defer s.quotas.close()
 	switch err := s.engine.Load(ctx); {
 	case errors.Is(err, policy.ErrNotFetched):
 		log.Info("not ready before the policy bundles are fetched", "error", err)

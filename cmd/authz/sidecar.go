@@ -21,7 +21,6 @@ import (
 	"authz/internal/jwks"
 	"authz/internal/ops"
 	"authz/internal/policy"
-	"authz/internal/ratelimit"
 	"authz/internal/token"
 	"authz/policies"
 )
@@ -32,7 +31,7 @@ type sidecar struct {
 	log     *slog.Logger
 	tokens  *token.Verifier
 	engine  *policy.Engine
-	quotas  *ratelimit.Memory
+	quotas  *quotas
 	audit   *audit.Log
 	metrics *ops.Metrics
 	door    *extauthz.Server
@@ -44,16 +43,16 @@ type sidecar struct {
 // newSidecar builds the floors from the bottom up. It listens to nothing yet.
 func newSidecar(c *Config, decisions io.Writer, log *slog.Logger) (*sidecar, error) {
 	s := &sidecar{config: c, log: log, metrics: ops.NewMetrics()}
-	var errs [3]error
+	var errs [4]error
 	s.tokens, errs[0] = newVerifier(c, log)
 	s.engine, errs[1] = newEngine(c, log)
-	s.quotas = ratelimit.NewMemory(ratelimit.MemoryConfig{MaxKeys: c.Quotas.MaxKeys})
+	s.quotas, errs[2] = newQuotas(c, log)
 	s.audit = audit.New(decisions, c.Audit.Buffer)
-	if err := errors.Join(errs[0], errs[1]); err != nil {
+	if err := errors.Join(errs[0], errs[1], errs[2]); err != nil {
 		return nil, err
 	}
 	authorizer := authz.New(authz.Parts{
-		Tokens: s.tokens, Policy: s.engine, Quotas: s.quotas, Audit: s.audit,
+		Tokens: s.tokens, Policy: s.engine, Quotas: s.quotas.store, Audit: s.audit,
 		Observe: s.observe, Log: log, Now: time.Now, PolicyPath: c.Policy.Decision,
 	})
 	door, err := doorConfig(c)
@@ -64,8 +63,8 @@ func newSidecar(c *Config, decisions io.Writer, log *slog.Logger) (*sidecar, err
 	if c.Policy.CacheSize > 0 {
 		door.Quick = authorizer.Quick
 	}
-	s.door, errs[2] = extauthz.NewServer(door, authorizer.Decide, log)
-	return s, errs[2]
+	s.door, errs[3] = extauthz.NewServer(door, authorizer.Decide, log)
+	return s, errs[3]
 }
 
 func newVerifier(c *Config, log *slog.Logger) (*token.Verifier, error) {
@@ -252,10 +251,7 @@ func (s *sidecar) sources() ops.Sources {
 			c := s.engine.Status().Cache
 			return ops.DecisionCache{Entries: c.Entries, Bytes: c.Bytes, Hits: c.Hits, Misses: c.Misses}
 		},
-		Quotas: func() ops.QuotaStore {
-			q := s.quotas.Stats()
-			return ops.QuotaStore{Keys: q.Keys, Evictions: q.Evictions}
-		},
+		Quotas: s.quotas.status,
 		Audit: func() ops.AuditLog {
 			return ops.AuditLog{Written: s.audit.Written(), Dropped: s.audit.Dropped(), Errors: s.audit.Errors()}
 		},

@@ -74,6 +74,7 @@ func (c *Config) validate() faults {
 	if c.Audit.Output == "" {
 		r.fault("audit.output", 0, "is empty: write none to switch the decision log off")
 	}
+	c.validateQuotas(&r)
 	names := map[string]int{}
 	for i := range c.Issuers {
 		c.validateIssuer(&r, i, names)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -297,6 +298,42 @@ func TestQuotaError(t *testing.T) {
 	want := Decision{Outcome: Failed, Spent: -1, Reasons: []string{"quota_error"}, ResponseHeaders: result.ResponseHeaders}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// away is a shared store that does not answer, with a fallback.
+type away struct{ verdict ratelimit.Verdict }
+
+func (a away) Take(context.Context, time.Time, []ratelimit.Ask) (ratelimit.Verdict, error) {
+	if a.verdict.Fallback == ratelimit.FallbackDeny {
+		return a.verdict, fmt.Errorf("%w: refused", ratelimit.ErrStore)
+	}
+	return a.verdict, nil
+}
+
+// What becomes of a request while the shared store is away is said in its reasons, after
+// what decided.
+func TestSharedStoreAway(t *testing.T) {
+	quota := policy.Quota{Name: "api", Key: []string{"k"}, Limit: 1, Burst: 1, Cost: 1, Window: time.Hour}
+	result := &policy.Result{Allowed: true, Reasons: []string{"role"}, Quotas: []policy.Quota{quota}}
+	for _, c := range []struct {
+		verdict ratelimit.Verdict
+		outcome Outcome
+		reasons []string
+		quotas  int
+	}{
+		{ratelimit.Verdict{Allowed: true, Refused: -1, Fallback: ratelimit.FallbackAllow}, Allowed, []string{"role", "quota_fallback_allow"}, 0},
+		{ratelimit.Verdict{Allowed: true, Refused: -1, States: make([]ratelimit.State, 1), Fallback: ratelimit.FallbackLocal}, Allowed, []string{"role", "quota_fallback_local"}, 1},
+		{ratelimit.Verdict{States: make([]ratelimit.State, 1), Fallback: ratelimit.FallbackLocal}, Limited, []string{"role", "quota_api", "quota_fallback_local"}, 1},
+		{ratelimit.Verdict{Refused: -1, Fallback: ratelimit.FallbackDeny}, Unavailable, []string{"quota_unavailable"}, 0},
+	} {
+		r := newRoom(t, true)
+		r.quotas = away{c.verdict}
+		got := fromResult(result)
+		got.settle(t.Context(), r.begin(&check.Request{}), result)
+		if got.Outcome != c.outcome || !reflect.DeepEqual(got.Reasons, c.reasons) || len(got.Quotas) != c.quotas {
+			t.Errorf("%+v: got %+v", c.verdict, got)
+		}
 	}
 }
 

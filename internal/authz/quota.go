@@ -2,6 +2,7 @@ package authz
 
 import (
 	"context"
+	"errors"
 
 	"authz/internal/policy"
 	"authz/internal/ratelimit"
@@ -40,10 +41,18 @@ func (d *Decision) enforce(ctx context.Context, c *course, result *policy.Result
 	if err != nil {
 		headers := d.ResponseHeaders
 		*d = c.failed("quota_error", err.Error())
+		if errors.Is(err, ratelimit.ErrStore) {
+			d.Outcome, d.Reasons = Unavailable, []string{"quota_unavailable"}
+		}
 		d.ResponseHeaders = headers
 		return false
 	}
-	d.Quotas = make([]QuotaState, len(asks))
+	if verdict.Fallback != "" {
+		defer func() { // after the quota that refused, which is the reason
+			d.Reasons = append(d.Reasons[:len(d.Reasons):len(d.Reasons)], "quota_fallback_"+string(verdict.Fallback))
+		}()
+	}
+	d.Quotas = make([]QuotaState, len(verdict.States)) // none where nobody counted
 	for i, state := range verdict.States {
 		q := asked[i]
 		d.Quotas[i] = QuotaState{

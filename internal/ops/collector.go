@@ -45,6 +45,13 @@ var (
 	decisionMisses  = describe("decision_cache_misses_total", "Decisions that had to be made, while some are remembered.")
 	quotaKeys       = describe("quota_keys", "Quota keys in memory.")
 	quotaEvictions  = describe("quota_evictions_total", "Quota keys folded together because memory for them was full.")
+	storeUp         = describe("quota_store_up", "1 while the shared quota store is asked, 0 while the fallback answers.")
+	storeOrders     = describe("quota_store_orders_total", "Round trips to the shared quota store.")
+	storeFailures   = describe("quota_store_failures_total", "Round trips to the shared quota store that failed or were late.")
+	storePoisoned   = describe("quota_store_poisoned_total", "Round trips that met a key with a value that is no quota's.")
+	storeFallbacks  = describe("quota_store_fallbacks_total", "Checks whose quotas the fallback answered.")
+	storeLeased     = describe("quota_store_leased_total", "Checks whose quotas were answered without a round trip.")
+	storeReturned   = describe("quota_store_returned_total", "Keys of which unused units were given back to the shared quota store.")
 	auditWritten    = describe("audit_records_total", "Decisions written to the log.")
 	auditDropped    = describe("audit_dropped_total", "Decisions not logged because the log could not keep up.")
 	auditErrors     = describe("audit_write_errors_total", "Failed writes of the decision log.")
@@ -104,6 +111,16 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	q := s.Quotas()
 	gauge(quotaKeys, float64(q.Keys))
 	count(quotaEvictions, q.Evictions)
+
+	if q := q.Shared; q != nil {
+		gauge(storeUp, map[bool]float64{true: 1}[q.Breaker == "closed"])
+		count(storeOrders, q.Orders)
+		count(storeFailures, q.Failures)
+		count(storePoisoned, q.Poisoned)
+		count(storeFallbacks, q.Fallbacks)
+		count(storeLeased, q.Leased)
+		count(storeReturned, q.Returned)
+	}
 
 	a := s.Audit()
 	count(auditWritten, a.Written)

@@ -84,10 +84,11 @@ type readiness struct {
 	Degraded []string       `json:"degraded,omitempty"`
 	Policy   PolicyStatus   `json:"policy"`
 	Issuers  []IssuerStatus `json:"issuers"`
+	Quotas   *SharedStore   `json:"quotas,omitempty"`
 }
 
 func ready(w http.ResponseWriter, sources Sources) {
-	r := readiness{Policy: sources.Policy(), Issuers: sources.Issuers()}
+	r := readiness{Policy: sources.Policy(), Issuers: sources.Issuers(), Quotas: sources.Quotas().Shared}
 	if sources.Draining() {
 		r.Missing = append(r.Missing, "shutting down")
 	}
@@ -107,6 +108,10 @@ func ready(w http.ResponseWriter, sources Sources) {
 		case issuer.LastError != "":
 			r.Degraded = append(r.Degraded, "keys of issuer "+issuer.Name+": the last fetch failed; older keys are in use")
 		}
+	}
+	// Whatever the fallback is, a replica less would help nobody.
+	if r.Quotas != nil && r.Quotas.Breaker != "closed" {
+		r.Degraded = append(r.Degraded, "quotas: the shared store does not answer; the fallback is "+r.Quotas.Fallback)
 	}
 	r.Ready = len(r.Missing) == 0
 	w.Header().Set("Content-Type", "application/json")

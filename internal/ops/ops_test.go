@@ -22,6 +22,7 @@ type world struct {
 	draining bool
 	policy   PolicyStatus
 	issuers  []IssuerStatus
+	quotas   *SharedStore
 }
 
 func (w *world) sources() Sources {
@@ -32,7 +33,7 @@ func (w *world) sources() Sources {
 		Issuers:   func() []IssuerStatus { return w.issuers },
 		Tokens:    func() TokenCache { return TokenCache{Entries: 3, Bytes: 4096, Hits: 10, Misses: 4} },
 		Decisions: func() DecisionCache { return DecisionCache{Entries: 6, Bytes: 512, Hits: 8, Misses: 9} },
-		Quotas:    func() QuotaStore { return QuotaStore{Keys: 7, Evictions: 2} },
+		Quotas:    func() QuotaStore { return QuotaStore{Keys: 7, Evictions: 2, Shared: w.quotas} },
 		Audit:     func() AuditLog { return AuditLog{Written: 20, Dropped: 1, Errors: 1} },
 		Door:      func() FrontDoor { return FrontDoor{InFlight: 2, Connections: 1, Panics: 1, Overloads: 5} },
 	}
@@ -73,6 +74,8 @@ func TestReadiness(t *testing.T) {
 			503, []string{"keys of issuer b"}, nil},
 		{"old keys, old policy", world{policy: PolicyStatus{Loaded: true, LastError: "line 3"}, issuers: []IssuerStatus{{Name: "a", Ready: true, LastError: "500"}}},
 			200, nil, []string{"policy: the newest version was refused; an older one is in force", "keys of issuer a: the last fetch failed; older keys are in use"}},
+		{"the shared quota store away", world{policy: good, quotas: &SharedStore{Breaker: "open", Fallback: "local"}},
+			200, nil, []string{"quotas: the shared store does not answer; the fallback is local"}},
 		{"draining", world{draining: true, policy: good}, 503, []string{"shutting down"}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -113,6 +116,7 @@ func TestMetrics(t *testing.T) {
 		policy:  PolicyStatus{Loaded: true, Revision: "r1", LoadedAt: time.Unix(1000, 0), Reloads: 3, Failures: 1, Fetches: 4, FetchFailures: 2, Unfetched: []string{"shop"}},
 		issuers: []IssuerStatus{{Name: "a", Ready: true, Keys: 2, Age: 90 * time.Second, Fetches: 5, Failures: 1}, {Name: "b"}},
 	}
+	w.quotas = &SharedStore{Breaker: "closed", Fallback: "deny", Orders: 11, Failures: 12, Poisoned: 13, Fallbacks: 14, Leased: 15, Returned: 16}
 	m := NewMetrics()
 	for range 3 {
 		m.Observe(Observation{Outcome: "allowed", Route: "orders.read", Token: 20 * time.Microsecond, Policy: 60 * time.Microsecond, Total: 90 * time.Microsecond})
@@ -131,6 +135,8 @@ func TestMetrics(t *testing.T) {
 	}
 	for _, want := range []string{
 		`authz_decisions_total{outcome="allowed",reason="none",route="orders.read"} 3`,
+		`authz_quota_store_up 1`, `authz_quota_store_orders_total 11`, `authz_quota_store_failures_total 12`, `authz_quota_store_poisoned_total 13`,
+		`authz_quota_store_fallbacks_total 14`, `authz_quota_store_leased_total 15`, `authz_quota_store_returned_total 16`,
 		`authz_decisions_total{outcome="limited",reason="quota_login",route="none"} 1`,
 		`authz_decisions_total{outcome="denied",reason="other",route="none"} 1`,
 		`authz_quota_requests_total{outcome="allowed",quota="login"} 2`,

@@ -58,10 +58,24 @@ type DecisionCache struct {
 	Hits, Misses uint64
 }
 
-// QuotaStore is the in-process quota store.
+// QuotaStore is the in-process quota store, and the shared one if there is one.
 type QuotaStore struct {
 	Keys      int
 	Evictions uint64
+	Shared    *SharedStore
+}
+
+// SharedStore is the quota store that replicas share.
+type SharedStore struct {
+	Breaker  string `json:"breaker"` // closed, half-open or open
+	Fallback string `json:"fallback"`
+
+	Orders    uint64 `json:"-"` // round trips
+	Failures  uint64 `json:"-"` // of them, those that failed or were late
+	Poisoned  uint64 `json:"-"` // those that met a foreign value
+	Fallbacks uint64 `json:"-"` // checks that the fallback answered
+	Leased    uint64 `json:"-"` // checks that needed no round trip
+	Returned  uint64 `json:"-"` // keys of which unused units were given back
 }
 
 // AuditLog is the decision log.

@@ -277,15 +277,16 @@ func (e *lease) expire(now time.Time) {
 	}
 }
 
-// refuse notes that no request of that cost passes for a while. It is a little longer
-// than the store's word, so that a key that is always at its limit does not cost a
-// round trip for each unit that comes free.
+// refuse notes that no request of that cost passes for a while. It can be longer than
+// the store's word, so that a key that is always at its limit does not cost a round
+// trip for each unit that comes free; but no longer than half of what the key can save
+// up, so that nothing is lost by it.
 func (t *leases) refuse(now time.Time, p *part, wait time.Duration) {
 	s := t.shard(p.id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e, ok := s.table.Peek(p.id); ok && e.age > 0 {
-		e.until, e.cost = now.Add(min(max(wait, e.age/4), e.age)), p.Cost
+		e.until, e.cost = now.Add(min(max(wait, min(e.age, time.Duration(e.rate.tolerance))/2), e.age)), p.Cost
 	}
 }
 

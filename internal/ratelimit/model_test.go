@@ -43,7 +43,7 @@ func (m *model) run(_ context.Context, at time.Time, o *order) (receipt, error) 
 		if t.passed && !a.peek && a.want > 0 {
 			from := max(tat[a.key], t.now)
 			// The share is no matter of bounds: a unit more or less by rounding.
-			units := float64(t.now+a.tolerance-from)/float64(a.interval)/8 + 1e-6
+			units := float64(t.now+a.tolerance-from)/float64(a.interval)/4 + 1e-6
 			if ahead = max(min(a.want, int64(min(units, 1e9))), 0); ahead*a.interval > t.now+a.tolerance-from {
 				ahead = 0
 			}

@@ -17,7 +17,7 @@
 --        before the asks (a pair); the units that each ask got ahead
 local NANO = 1000000000
 local SLACK = 2000 -- milliseconds that a key outlives its debt, for a clock that steps back
-local SHARE = 8    -- the part of what is free that one replica may take ahead: 1/8
+local SHARE = 4    -- the part of what is free that one replica may take ahead: 1/4
 local LATEST = 6900000000 -- seconds: maxTime + maxOwed of gcra.go
 
 local function carry(s, n)
