@@ -1,7 +1,17 @@
 package manifests
 
 import (
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -18,13 +28,14 @@ var metricName = regexp.MustCompile(`\b(?:authz|go|process)_[a-z0-9_]+`)
 // Whatever an alert, its unit tests or a panel asks for is in the real /metrics of a running sidecar. A name that is
 // spelled wrong is silence: an alert that never fires.
 func TestMetricsAreReal(t *testing.T) {
-	real := scrape(t)
+	real := names(sidecarMetrics(t))
+	maps.Copy(real, names(injectorMetrics(t)))
 	seen := 0
 	check := func(where, expr string) {
 		for _, name := range metricName.FindAllString(expr, -1) {
 			seen++
 			if !real[name] {
-				t.Errorf("%s asks for %s, which no sidecar has", where, name)
+				t.Errorf("%s asks for %s, which neither sidecar nor injector has", where, name)
 			}
 		}
 	}
@@ -47,8 +58,8 @@ func TestMetricsAreReal(t *testing.T) {
 	}
 }
 
-// scrape starts a sidecar with an issuer and a quota, lets it decide, and returns the names of its samples.
-func scrape(t *testing.T) map[string]bool {
+// sidecarMetrics starts a sidecar with an issuer and a quota, lets it decide, and scrapes it.
+func sidecarMetrics(t *testing.T) string {
 	t.Helper()
 	issuer := testbed.NewIssuer("ES256")
 	defer issuer.Close()
@@ -84,11 +95,64 @@ shutdown: { linger: 0s }
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := map[string]bool{}
+	return page
+}
+
+// names are those of the samples on a page.
+func names(page string) map[string]bool {
+	found := map[string]bool{}
 	for line := range strings.Lines(page) {
 		if !strings.HasPrefix(line, "#") {
-			names[line[:strings.IndexAny(line, "{ ")]] = true
+			found[line[:strings.IndexAny(line, "{ ")]] = true
 		}
 	}
-	return names
+	return found
+}
+
+// injectorMetrics starts a webhook with a certificate of a test server, and scrapes it.
+func injectorMetrics(t *testing.T) string {
+	t.Helper()
+	binary, err := testbed.SidecarBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	pair, dir := server.TLS.Certificates[0], t.TempDir()
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, block := range map[string]*pem.Block{"crt": {Type: "CERTIFICATE", Bytes: pair.Certificate[0]}, "key": {Type: "PRIVATE KEY", Bytes: key}} {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command(binary, "webhook", "--namespace=authz-system", "--listen=127.0.0.1:0", "--ops-address=127.0.0.1:0",
+		"--cert-file="+filepath.Join(dir, "crt"), "--key-file="+filepath.Join(dir, "key"))
+	log, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	defer cmd.Process.Kill()
+	var line struct{ Msg, Ops string }
+	for decoder := json.NewDecoder(log); line.Msg != "webhook is up"; {
+		if err := decoder.Decode(&line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	answer, err := http.Get("http://" + line.Ops + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	page, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(page)
 }
