@@ -14,6 +14,7 @@
 //	authz envoy-config  Envoy's configuration for its place
 //	authz redirect    have the kernel give what arrives for the app to Envoy
 //	authz webhook     put the sidecars into pods as they are created
+//	authz quota       look at a quota in the shared store, or reset it
 //	authz config      the configuration's JSON Schema, reference and example
 //	authz version     what this binary is
 //
