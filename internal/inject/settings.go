@@ -20,7 +20,7 @@ type Setting struct {
 var Settings = []Setting{
 	{"app-port", "", "The port that Envoy takes over: a number, or the name of a container port. Default: the pod's only TCP port, or the one named http.", nil},
 	{"app-protocol", "http", "What the app speaks behind Envoy: `http` (HTTP/1.1) or `h2c` (HTTP/2 without TLS; gRPC needs it).", oneOf("http", "h2c")},
-	{"capture", CaptureBind, "How the port is taken over: `bind` or `redirect`, see below.", oneOf(CaptureBind, CaptureRedirect)},
+	{"capture", CaptureBind, "How the port is taken over: `bind` (the app listens on 127.0.0.1) or `redirect` (the kernel redirects; takes NET_ADMIN).", oneOf(CaptureBind, CaptureRedirect)},
 	{"policies", "authz-policies", "ConfigMaps with Rego and data files, with commas. `none`: the configuration says where policies are.", names},
 	{"config", "authz-config", "ConfigMap with the sidecar's configuration in its key `authz.yaml`. `none`: defaults and no issuers.", oneName},
 	{"envoy-config", "none", "ConfigMap with an Envoy configuration in its key `envoy.yaml` to use in place of the built-in one. Port, app and probes are filled in all the same.", oneName},
