@@ -66,9 +66,6 @@ func (t *translation) body(op operation) *Body {
 			t.report.lose("media_type", Narrower, content.at(media), "%s: the sidecar does not read bodies of type %s: they are refused", op.name(), media)
 		}
 	}
-	if out.Schema != nil && !out.Required {
-		t.report.lose("body_optional", Narrower, request, "%s: a request without a body is refused: the document has no required: true", op.name())
-	}
 	return out
 }
 

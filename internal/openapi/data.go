@@ -27,6 +27,7 @@ const (
 	keyBody          = "body"
 	keyLimits        = "limits"
 	keyContentTypes  = "content_types"
+	keyBodyRequired  = "body_required"
 )
 
 // tablePath is where the route table lies in the data.
@@ -95,7 +96,11 @@ func (r Route) row() map[string]any {
 			row[keyBody] = r.Body.Schema
 		}
 		if len(r.Body.ContentTypes) > 0 {
-			row[keyLimits] = map[string]any{keyContentTypes: anys(r.Body.ContentTypes)}
+			limits := map[string]any{keyContentTypes: anys(r.Body.ContentTypes)}
+			if !r.Body.Required {
+				limits[keyBodyRequired] = false
+			}
+			row[keyLimits] = limits
 		}
 	}
 	return row

@@ -163,6 +163,8 @@ func TestDecisions(t *testing.T) {
 			{"POST", issue, "admin", jsonType, `{"title":"x"}`, "403 scope_missing"},
 			{"PATCH", issue + "/7", "repo", jsonType, `{"title":"x","state":"closed","state_reason":null}`, "200"},
 			{"PATCH", issue + "/7", "repo", jsonType, `{"number":7}`, "422 input_additionalProperties"},
+			{"PATCH", issue + "/7", "repo", "", "", "200"}, // the body is optional
+			{"POST", issue, "repo", "", "", "400 body_missing"},
 			{"PUT", issue + "/7/lock", "repo", jsonType, `{"lock_reason":"spam"}`, "200"},
 			{"GET", issue + "/comments/9", "repo", "", "", "200"},
 			{"GET", "/api/repos/ann/tool/compare/a...b", "repo", "", "", "404 route_unknown"},

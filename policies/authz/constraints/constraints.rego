@@ -46,12 +46,12 @@ else := {
 # METADATA
 # description: Every field that breaks a rule, and the rule.
 violations contains {"field": place, "rule": "schema"} if {
-	some place, schema in _schemas
+	some place, schema in _asked
 	not _matched(place, schema)
 }
 
 violations contains violation if {
-	some place, schema in _schemas
+	some place, schema in _asked
 	some violation in _matched(place, schema)
 }
 
@@ -65,7 +65,36 @@ _limits := route.row.constraints.limits
 
 _schemas := route.row.constraints.schemas
 
-_reads_body if is_object(_schemas.body)
+# An optional body that is not there breaks no rule.
+_asked := object.remove(_schemas, ["body"]) if _left_out
+
+else := _schemas
+
+_reads_body if is_object(_asked.body)
+
+# No octet of it was seen, and none was announced: under an Envoy that sends no bodies
+# only what is announced can be seen.
+_left_out if {
+	_limits.body_required == false
+	input.parsed_body == null
+	input.truncated_body == false
+	not _some_octets
+	_nothing_announced
+}
+
+_some_octets if input.attributes.request.http.size > 0
+
+_some_octets if count(input.attributes.request.http.body) > 0
+
+_some_octets if count(input.attributes.request.http.rawBody) > 0
+
+_nothing_announced if _headers["content-length"] == "0"
+
+_nothing_announced if {
+	not _headers["content-length"]
+	not _headers["content-type"]
+	not _headers["transfer-encoding"]
+}
 
 _headers := input.attributes.request.http.headers
 

@@ -111,4 +111,5 @@ constraints := {
 	"max_depth": 16,
 	"max_errors": 20,
 	"content_types": ["application/json"],
+	"body_required": true,
 }

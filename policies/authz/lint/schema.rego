@@ -118,6 +118,7 @@ _bounds := _object({
 	"max_bytes": _count,
 	"max_depth": _count,
 	"max_errors": _count,
+	"body_required": _boolean,
 	"content_types": {"type": "array", "items": {"type": "string", "pattern": "^[a-z0-9.+-]+/[a-z0-9.+-]+$"}},
 })
 

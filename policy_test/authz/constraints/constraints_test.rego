@@ -47,11 +47,14 @@ table := {
 		"text": {"methods": ["POST"], "path": "/text", "public": true, "body": {"type": "string", "maxLength": 3}},
 		"either": {"methods": ["POST"], "path": "/either", "public": true, "body": {"anyOf": [{"required": ["a"]}, {"required": ["b"]}], "properties": {"a": {}}}},
 		"small": {"methods": ["POST"], "path": "/small", "public": true, "limits": {"max_bytes": 10, "max_depth": 2, "max_errors": 1}, "body": {}},
+		"optional": {"methods": ["POST"], "path": "/optional", "public": true, "limits": {"body_required": false}, "body": user, "query": {"properties": {"n": {"type": "integer"}}}},
 		"broken": {"methods": ["POST"], "path": "/broken", "public": true, "body": {"type": "nonsense"}},
 	},
 }
 
 ann := {"name": "Ann", "email": "ann@example.com", "password": "secret"}
+
+unseen(field, value) := object.union(kit.request("POST", "/optional"), {"attributes": {"request": {"http": {field: value}}}})
 
 posted(target, value) := kit.body(kit.request("POST", target), value)
 
@@ -76,6 +79,9 @@ test_pass[note] if {
 		"a route without schemas": posted("/anything", {"what": "ever"}),
 		"text": posted("/text", "abc"),
 		"composed": posted("/either", {"b": 1}),
+		"a body that need not be there": kit.request("POST", "/optional"),
+		"nor one that is announced as nothing": kit.header(kit.header(kit.request("POST", "/optional"), "content-length", "0"), "content-type", "application/json"),
+		"an optional body": posted("/optional", ann),
 		"small": posted("/small", [[1]]),
 	}
 	constraints.pass with data.authz.config as table with input as req
@@ -111,6 +117,8 @@ test_violations[note] if {
 		"path": [kit.request("GET", "/users/101/x"), {["params.n", "maximum"]}],
 		"a body where there must be none": [posted("/none", {}), {["body", "forbidden"]}],
 		"composed": [posted("/either", {"c": 1}), {["body", "anyOf"], ["body.a", "required"]}],
+		"an optional body that is wrong": [posted("/optional", object.union(ann, {"name": "A"})), {["body.name", "minLength"]}],
+		"a wrong query without the body": [kit.request("POST", "/optional?n=x"), {["query.n", "type"]}],
 		"too deep": [posted("/small", [[[1]]]), {["body", "maxDepth"]}],
 		"a schema that is none": [posted("/broken", {}), {["body", "schema"]}],
 	}
@@ -128,6 +136,15 @@ test_refusal[note] if {
 		"a near one": [kit.header(posted("/users", ann), "content-type", "application/vnd.api+json"), 415, {"content_type"}],
 		"no content type": [kit.request("POST", "/users"), 400, {"body_missing"}],
 		"null": [posted("/users", null), 400, {"body_unread"}],
+		"an optional body that is null": [posted("/optional", null), 400, {"body_unread"}],
+		"an optional body of an unknown kind": [kit.header(unseen("size", 3), "content-type", "text/plain"), 415, {"content_type"}],
+		"an optional body without a kind": [unseen("size", 3), 400, {"body_missing"}],
+		"octets as text": [unseen("body", "abc"), 400, {"body_missing"}],
+		"octets": [unseen("rawBody", "YWJj"), 400, {"body_missing"}],
+		"an optional body that was announced": [kit.header(kit.request("POST", "/optional"), "content-length", "3"), 400, {"body_missing"}],
+		"one that comes in pieces": [kit.header(kit.request("POST", "/optional"), "transfer-encoding", "chunked"), 400, {"body_missing"}],
+		"one of a kind that was announced": [kit.header(kit.request("POST", "/optional"), "content-type", "application/json"), 400, {"body_unread"}],
+		"an optional body that was not parsed at all": [object.remove(kit.request("POST", "/optional"), ["parsed_body"]), 400, {"body_missing"}],
 		"not parsed at all": [object.remove(posted("/users", ann), ["parsed_body", "truncated_body"]), 400, {"body_unread"}],
 	}
 	kit.same(constraints.refusal, {"status": status, "reason": reason, "headers": {}}) with data.authz.config as table
