@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/binary"
@@ -34,6 +35,7 @@ func (s shape) String() string { return fmt.Sprintf("%d×%d", s.conns, s.inFligh
 // next as soon as one is answered. It obeys the server's flow control.
 type client struct {
 	nc     net.Conn
+	in     *bufio.Reader
 	framer *http2.Framer
 	out    bytes.Buffer // frames on their way
 	block  []byte       // header block of every call but the first: indices only
@@ -60,8 +62,8 @@ func dial(ctx context.Context, address string) (*client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dialling: %w", err)
 	}
-	c := &client{nc: nc, next: 1, window: 65535, calls: map[uint32]*call{}}
-	c.framer = http2.NewFramer(&c.out, nc)
+	c := &client{nc: nc, in: bufio.NewReaderSize(nc, 64<<10), next: 1, window: 65535, calls: map[uint32]*call{}}
+	c.framer = http2.NewFramer(&c.out, c.in)
 	c.framer.SetReuseFrames()
 	c.out.WriteString(http2.ClientPreface)
 	err = errors.Join(c.framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20}),
@@ -125,7 +127,8 @@ func (c *client) run(inFlight int, next func() (message, bool)) (int, error) {
 			}
 			m, more = next()
 		}
-		if c.out.Len() > 0 {
+		// As Envoy does: all that has come is handled before anything is sent.
+		if c.out.Len() > 0 && c.in.Buffered() == 0 {
 			if _, err := c.out.WriteTo(c.nc); err != nil {
 				return done, fmt.Errorf("writing: %w", err)
 			}

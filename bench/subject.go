@@ -63,7 +63,7 @@ func startAll(ctx context.Context, o options) (subjects []subject, foot footprin
 	if err != nil {
 		return nil, foot, stop, fmt.Errorf("encoding the keys: %w", err)
 	}
-	config := fmt.Sprintf(`{policy: {paths: [%[1]s/policy], timeout: 5s}, listen: {check_timeout: 8s}, audit: {output: none}, token: {cache_size: 256MiB},
+	config := fmt.Sprintf(`{policy: {paths: [%[1]s/policy], timeout: 5s, cache_size: 64MiB}, listen: {check_timeout: 8s}, audit: {output: none}, token: {cache_size: 256MiB},
 issuers: [{name: bench, issuer: "%[2]s", jwks_file: %[1]s/jwks.json, audiences: [bench]}]}
 `, dir, issuer)
 	if err := errors.Join(os.Mkdir(filepath.Join(dir, "policy"), 0o700),
