@@ -95,7 +95,7 @@ func (a *Authorizer) Decide(ctx context.Context, r *check.Request) (d Decision) 
 			a.log.Error("panic while deciding", "request_id", r.ID, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			d = c.failed("panic", fmt.Sprint(p))
 		}
-		d = a.finish(c, d, make([]byte, 36))
+		a.finish(c, &d, make([]byte, 36))
 	}()
 	return c.decide(ctx)
 }
@@ -108,7 +108,9 @@ func (a *Authorizer) Fail(r *check.Request, outcome Outcome, reason, detail stri
 	}
 	c := a.begin(r)
 	c.record.Error = detail
-	return a.finish(c, Decision{Outcome: outcome, Spent: -1, Reasons: []string{reason}}, make([]byte, 36))
+	d := Decision{Outcome: outcome, Spent: -1, Reasons: []string{reason}}
+	a.finish(c, &d, make([]byte, 36))
+	return d
 }
 
 // course is one request on its way to a decision.
@@ -126,6 +128,7 @@ func (c *course) decide(ctx context.Context) Decision {
 		return Decision{Outcome: Malformed, Spent: -1, Reasons: []string{fault.Code}}
 	}
 	token := c.tokens.Verify(ctx, c.request.HTTP.Headers, c.start)
+	c.stages.Token = c.lap()
 	c.noteToken(token)
 	result, err := c.policy.Eval(ctx, c.request, token)
 	c.stages.Policy = c.lap() - c.stages.Token
@@ -133,7 +136,8 @@ func (c *course) decide(ctx context.Context) Decision {
 		return c.undecided(err)
 	}
 	c.noteResult(result)
-	d := fromResult(result)
+	var d Decision
+	d.take(result)
 	d.settle(ctx, c, result)
 	// After the quotas: a token that can't be looked at must not be a way to be refused
 	// free of charge.
@@ -153,8 +157,9 @@ func needsKeys(result *policy.Result, token *check.Token) bool {
 	return result.Status == 0 || result.Status == 401 || result.Status == 403
 }
 
-func fromResult(r *policy.Result) Decision {
-	d := Decision{
+// take makes a decision of a result.
+func (d *Decision) take(r *policy.Result) {
+	*d = Decision{
 		Outcome:  Denied,
 		Headers:  r.Headers,
 		Metadata: r.Metadata,
@@ -170,7 +175,6 @@ func fromResult(r *policy.Result) Decision {
 		d.RemoveHeaders = r.RemoveHeaders
 		d.SetQuery, d.RemoveQuery = r.SetQuery, r.RemoveQuery
 	}
-	return d
 }
 
 // undecided turns a failed evaluation into the refusal that the contract names.

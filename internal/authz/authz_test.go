@@ -293,7 +293,8 @@ func TestChargeDeniedWithoutKeys(t *testing.T) {
 func TestQuotaError(t *testing.T) {
 	r := newRoom(t, true)
 	result := &policy.Result{Allowed: true, ResponseHeaders: []check.Header{{Name: "x-r", Value: "1"}}, Quotas: []policy.Quota{{Name: "no limit"}}}
-	got := fromResult(result)
+	var got Decision
+	got.take(result)
 	got.settle(t.Context(), r.begin(&check.Request{}), result)
 	want := Decision{Outcome: Failed, Spent: -1, Reasons: []string{"quota_error"}, ResponseHeaders: result.ResponseHeaders}
 	if !reflect.DeepEqual(got, want) {

@@ -12,7 +12,11 @@ func (r *room) quick(path string) (Decision, bool) {
 	request := &check.Request{ID: "req-1", Client: check.Client{IP: "203.0.113.7", IPBlock: "203.0.113.7", Scheme: "https"}}
 	request.HTTP.Method, request.HTTP.Path = "GET", path
 	request.Path, _ = check.ParsePath(path)
-	return r.Quick(request, new(Space))
+	d, ok := r.Quick(request, new(Space))
+	if !ok {
+		return Decision{}, false
+	}
+	return *d, true
 }
 
 // Quick knows nothing before Decide has decided, and then the same.

@@ -32,7 +32,6 @@ func (c *course) describe() {
 func (c *course) lap() time.Duration { return c.now().Sub(c.start) }
 
 func (c *course) noteToken(t *check.Token) {
-	c.stages.Token = c.lap()
 	c.record.TokenStatus = string(t.Status)
 	c.record.TokenError = t.Error
 	c.record.TokenVia = t.Via
@@ -47,7 +46,7 @@ func (c *course) noteResult(r *policy.Result) {
 
 // finish names the decision, records it and lets it go. Every decision passes here.
 // Its name is written into space.
-func (a *Authorizer) finish(c *course, d Decision, space []byte) Decision {
+func (a *Authorizer) finish(c *course, d *Decision, space []byte) {
 	d.ID = newID(space)
 	d.RequestID = c.request.ID
 	if d.RequestID == "" {
@@ -55,26 +54,24 @@ func (a *Authorizer) finish(c *course, d Decision, space []byte) Decision {
 	}
 	c.stages.Total = c.lap()
 
-	c.record.Time = c.start
-	c.record.DecisionID = d.ID
-	c.record.Outcome = d.Outcome.String()
-	c.record.Allowed = d.Outcome == Allowed
-	c.record.Status = d.Status
-	c.record.Reasons = d.recorded()
-	c.record.Durations.Token = c.stages.Token
-	c.record.Durations.Policy = c.stages.Policy
-	c.record.Durations.Quota = c.stages.Quota
-	c.record.Durations.Total = c.stages.Total
 	if a.audit.On() {
+		c.record.Time = c.start
+		c.record.DecisionID = d.ID
+		c.record.Outcome = d.Outcome.String()
+		c.record.Allowed = d.Outcome == Allowed
+		c.record.Status = d.Status
+		c.record.Reasons = d.recorded()
+		c.record.Durations.Token = c.stages.Token
+		c.record.Durations.Policy = c.stages.Policy
+		c.record.Durations.Quota = c.stages.Quota
+		c.record.Durations.Total = c.stages.Total
 		a.audit.Record(c.record)
 	}
-
 	seen := Observation{Outcome: d.Outcome, Reasons: d.Reasons, Route: c.record.Route, Quotas: d.Quotas, Shadows: d.Shadows, Stages: c.stages}
 	if d.Spent >= 0 {
 		seen.Spent = d.Quotas[d.Spent].Name
 	}
 	a.observe(seen)
-	return d
 }
 
 // newID is a random UUID (RFC 9562, version 4), in the 36 bytes of space. It has to be

@@ -19,7 +19,8 @@ func shadowed(name string, limit int64, charge policy.Charge) policy.Quota {
 // settled is what becomes of a policy's result, and what the log has as its reasons.
 func (r *room) settled(result *policy.Result) (Decision, []string) {
 	c := r.begin(&check.Request{})
-	d := fromResult(result)
+	var d Decision
+	d.take(result)
 	d.settle(context.Background(), c, result)
 	return d, d.recorded()
 }
@@ -127,7 +128,8 @@ func TestShadowStoreAway(t *testing.T) {
 	wide.Shadow = false
 	result := &policy.Result{Allowed: true, Quotas: []policy.Quota{shadowed("trial", 1, policy.ChargeRequest), shadowed("more", 1, policy.ChargeRequest), wide}}
 	c := r.begin(&check.Request{})
-	d := fromResult(result)
+	var d Decision
+	d.take(result)
 	d.settle(t.Context(), c, result)
 	if d.Outcome != Allowed || len(d.Quotas) != 1 || len(d.Shadows) != 1 || !d.Shadows[0].Lost || len(d.recorded()) != 0 {
 		t.Errorf("got %+v", d)

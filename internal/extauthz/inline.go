@@ -11,7 +11,7 @@ import (
 // Quick is Decide for a request whose answer is at hand; where it says no, nothing has
 // happened yet. It keeps nothing of the request, and its decision lasts as long as
 // nobody else uses space.
-type Quick func(r *check.Request, space *authz.Space) (authz.Decision, bool)
+type Quick func(r *check.Request, space *authz.Space) (*authz.Decision, bool)
 
 // inline answers a check on the connection's own goroutine, from the message as it
 // lies in the read buffer, if the answer is at hand. Everything else takes the long
@@ -27,6 +27,7 @@ func (s *Server) inline(message []byte, md unary.Metadata, out []byte) (reply []
 			return
 		}
 		d.clear()
+		room.space.Forget()
 		rooms.Put(room)
 	}()
 	if len(message) > s.config.MaxMessageBytes || !s.reader.readMessage(d, message) {
@@ -42,10 +43,10 @@ func (s *Server) inline(message []byte, md unary.Metadata, out []byte) (reply []
 	if !ok {
 		return nil, false
 	}
-	reply, err := s.writer.append(out, &decision, r)
+	reply, err := s.writer.append(out, decision, r)
 	if err != nil {
 		// It is recorded as it was decided; what is sent is recorded as well.
-		return append(out, s.unsendable(&decision, r, err).bytes()...), true
+		return append(out, s.unsendable(decision, r, err).bytes()...), true
 	}
 	return reply, true
 }

@@ -26,8 +26,8 @@ func inlined(t *testing.T, quick Quick) *Server {
 // An answer given on the spot is the one that the long way gives, and nothing of it
 // is left in the message's memory.
 func TestInlineAnswers(t *testing.T) {
-	quick := func(r *check.Request, _ *authz.Space) (authz.Decision, bool) {
-		return authz.Decision{Outcome: authz.Denied, ID: "d", RequestID: r.ID, Spent: -1, Headers: []h{{Name: "x-path", Value: strings.Clone(r.HTTP.Path)}}}, true
+	quick := func(r *check.Request, _ *authz.Space) (*authz.Decision, bool) {
+		return &authz.Decision{Outcome: authz.Denied, ID: "d", RequestID: r.ID, Spent: -1, Headers: []h{{Name: "x-path", Value: strings.Clone(r.HTTP.Path)}}}, true
 	}
 	s := inlined(t, quick)
 	for _, path := range []string{"/first", "/second/longer", "/3"} {
@@ -54,9 +54,9 @@ func TestInlineAnswers(t *testing.T) {
 // Everything that is not plain takes the long way, and Quick is not asked.
 func TestInlineLeaves(t *testing.T) {
 	asked := false
-	s := inlined(t, func(*check.Request, *authz.Space) (authz.Decision, bool) {
+	s := inlined(t, func(*check.Request, *authz.Space) (*authz.Decision, bool) {
 		asked = true
-		return authz.Decision{}, false
+		return nil, false
 	})
 	for name, message := range map[string][]byte{
 		"no check at all":       {0xff},
@@ -75,12 +75,12 @@ func TestInlineLeaves(t *testing.T) {
 
 // A panic leaves the check to Decide; an answer that can't be sent is a 500.
 func TestInlineFailures(t *testing.T) {
-	s := inlined(t, func(*check.Request, *authz.Space) (authz.Decision, bool) { panic("boom") })
+	s := inlined(t, func(*check.Request, *authz.Space) (*authz.Decision, bool) { panic("boom") })
 	if _, ok := s.inline(encoded(httpCheck("GET", "/", nil)), unary.Metadata{}, nil); ok {
 		t.Error("an answer after a panic")
 	}
-	s = inlined(t, func(*check.Request, *authz.Space) (authz.Decision, bool) {
-		return authz.Decision{Outcome: authz.Allowed, Spent: -1, Headers: []h{{Name: "x", Value: "a\nb"}}}, true
+	s = inlined(t, func(*check.Request, *authz.Space) (*authz.Decision, bool) {
+		return &authz.Decision{Outcome: authz.Allowed, Spent: -1, Headers: []h{{Name: "x", Value: "a\nb"}}}, true
 	})
 	reply, ok := s.inline(encoded(httpCheck("GET", "/", nil)), unary.Metadata{}, nil)
 	var got authv3.CheckResponse
@@ -91,7 +91,7 @@ func TestInlineFailures(t *testing.T) {
 
 func BenchmarkInline(b *testing.B) {
 	d := authz.Decision{Outcome: authz.Allowed, ID: "5132ebe8-38c4-4646-9b9e-372a4d9f665d", Spent: -1}
-	s, err := NewServer(Config{Fail: (&records{}).fail, Quick: func(*check.Request, *authz.Space) (authz.Decision, bool) { return d, true }}, allowed, silent)
+	s, err := NewServer(Config{Fail: (&records{}).fail, Quick: func(*check.Request, *authz.Space) (*authz.Decision, bool) { return &d, true }}, allowed, silent)
 	if err != nil {
 		b.Fatal(err)
 	}

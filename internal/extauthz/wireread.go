@@ -2,12 +2,8 @@ package extauthz
 
 import (
 	"time"
-	"unicode/utf8"
-	"unsafe"
 
 	"authz/internal/check"
-
-	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // A check is read in place: the generated code builds an object for each message, each
@@ -22,299 +18,289 @@ import (
 // anything made of it, is in use.
 func (rd *reader) readMessage(d *described, message []byte) bool {
 	once := false
-	return fields(message, func(number protowire.Number, v value) bool {
-		if number != 1 || !v.message || once {
+	c := cursor{rest: message}
+	for c.next() {
+		if c.number != 1 || !c.message || once || !rd.readAttributes(d, c.bytes) {
 			return false
 		}
 		once = true
-		return rd.readAttributes(d, v.bytes)
-	})
+	}
+	return !c.odd
 }
 
 func (rd *reader) readAttributes(d *described, b []byte) bool {
 	r := &d.request
 	var seen numbers
-	return fields(b, func(number protowire.Number, v value) bool {
-		if !v.message || number != 10 && !seen.first(number) {
+	c := cursor{rest: b}
+	for c.next() {
+		if !c.message || c.number != 10 && !seen.first(c.number) {
 			return false
 		}
-		switch number {
+		ok := false
+		switch c.number {
 		case 1:
-			return readPeer(&r.Source, v.bytes)
+			ok = readPeer(&r.Source, c.bytes)
 		case 2:
-			return readPeer(&r.Destination, v.bytes)
+			ok = readPeer(&r.Destination, c.bytes)
 		case 4:
-			return rd.readRequest(d, v.bytes)
+			ok = rd.readRequest(d, c.bytes)
 		case 10:
-			name, text, ok := readEntry(v.bytes)
-			if _, twice := r.ContextExtensions[name]; !ok || twice {
-				return false
-			}
-			if r.ContextExtensions == nil {
-				r.ContextExtensions = map[string]string{}
-			}
-			r.ContextExtensions[name] = text
-			return true
+			ok = readExtension(r, c.bytes)
 		case 11, 13: // filter metadata and route metadata
-			return len(v.bytes) == 0
+			ok = len(c.bytes) == 0
 		case 12:
 			r.TLS = &check.TLSSession{}
-			return fields(v.bytes, func(number protowire.Number, v value) bool {
-				return number == 1 && r.TLS.SNI == "" && v.text(&r.TLS.SNI)
-			})
+			ok = readSession(r.TLS, c.bytes)
 		}
+		if !ok {
+			return false
+		}
+	}
+	return !c.odd
+}
+
+func readExtension(r *check.Request, b []byte) bool {
+	name, text, ok := readEntry(b)
+	if _, twice := r.ContextExtensions[name]; !ok || twice {
 		return false
-	})
+	}
+	if r.ContextExtensions == nil {
+		r.ContextExtensions = map[string]string{}
+	}
+	r.ContextExtensions[name] = text
+	return true
+}
+
+func readSession(s *check.TLSSession, b []byte) bool {
+	c := cursor{rest: b}
+	for c.next() {
+		if c.number != 1 || s.SNI != "" || !c.text(&s.SNI) {
+			return false
+		}
+	}
+	return !c.odd
 }
 
 func readPeer(p *check.Peer, b []byte) bool {
 	var seen numbers
-	return fields(b, func(number protowire.Number, v value) bool {
-		if !seen.first(number) {
+	c := cursor{rest: b}
+	for c.next() {
+		ok := false
+		switch c.number {
+		case 1:
+			ok = c.message && readAddress(p, c.bytes)
+		case 2:
+			ok = c.text(&p.Service)
+		case 4:
+			ok = c.text(&p.Principal)
+		case 5:
+			ok = c.text(&p.Certificate)
+		}
+		if !ok || !seen.first(c.number) {
 			return false
 		}
-		switch number {
-		case 1:
-			once := false
-			return v.message && fields(v.bytes, func(number protowire.Number, v value) bool {
-				if number != 1 || !v.message || once {
-					return false
-				}
-				once = true
-				return readSocketAddress(p, v.bytes)
-			})
-		case 2:
-			return v.text(&p.Service)
-		case 4:
-			return v.text(&p.Principal)
-		case 5:
-			return v.text(&p.Certificate)
+	}
+	return !c.odd
+}
+
+func readAddress(p *check.Peer, b []byte) bool {
+	once := false
+	c := cursor{rest: b}
+	for c.next() {
+		if c.number != 1 || !c.message || once || !readSocketAddress(p, c.bytes) {
+			return false
 		}
-		return false
-	})
+		once = true
+	}
+	return !c.odd
 }
 
 func readSocketAddress(p *check.Peer, b []byte) bool {
 	var seen numbers
-	return fields(b, func(number protowire.Number, v value) bool {
-		if !seen.first(number) {
+	c := cursor{rest: b}
+	for c.next() {
+		ok := false
+		switch c.number {
+		case 1: // TCP or UDP
+			ok = c.varint
+		case 2:
+			ok = c.text(&p.Address)
+		case 3:
+			p.Port = uint32(c.value)
+			ok = c.varint
+		}
+		if !ok || !seen.first(c.number) {
 			return false
 		}
-		switch number {
-		case 1: // TCP or UDP
-			return v.number
-		case 2:
-			return v.text(&p.Address)
-		case 3:
-			p.Port = uint32(v.varint)
-			return v.number
-		}
-		return false
-	})
+	}
+	return !c.odd
 }
 
 func (rd *reader) readRequest(d *described, b []byte) bool {
 	var seen numbers
-	return fields(b, func(number protowire.Number, v value) bool {
-		if !v.message || !seen.first(number) {
+	c := cursor{rest: b}
+	for c.next() {
+		if !c.message || !seen.first(c.number) {
 			return false
 		}
-		switch number {
+		ok := false
+		switch c.number {
 		case 1:
-			return readTime(&d.request.Time, v.bytes)
+			ok = readTime(&d.request.Time, c.bytes)
 		case 2:
 			d.isHTTP = true
-			return rd.readHTTP(d, v.bytes)
+			ok = rd.readHTTP(d, c.bytes)
 		}
-		return false
-	})
+		if !ok {
+			return false
+		}
+	}
+	return !c.odd
 }
 
 // readTime reads a google.protobuf.Timestamp; outside of its range it is no time.
 func readTime(t *time.Time, b []byte) bool {
 	var seconds, nanos int64
 	var seen numbers
-	ok := fields(b, func(number protowire.Number, v value) bool {
-		if !v.number || !seen.first(number) {
+	c := cursor{rest: b}
+	for c.next() {
+		if !c.varint || !seen.first(c.number) {
 			return false
 		}
-		switch number {
+		switch c.number {
 		case 1:
-			seconds = int64(v.varint)
+			seconds = int64(c.value)
 		case 2:
-			nanos = int64(int32(v.varint))
+			nanos = int64(int32(c.value))
 		default:
 			return false
 		}
-		return true
-	})
+	}
 	const first, last = -62135596800, 253402300799 // years 1 to 9999
 	if seconds >= first && seconds <= last && nanos >= 0 && nanos < 1e9 {
 		*t = time.Unix(seconds, nanos).UTC()
 	}
-	return ok
+	return !c.odd
 }
 
 func (rd *reader) readHTTP(d *described, b []byte) bool {
 	h := &d.request.HTTP
 	var seen numbers
-	return fields(b, func(number protowire.Number, v value) bool {
-		if number != 3 && !seen.first(number) {
+	c := cursor{rest: b}
+	for c.next() {
+		if c.number == 3 {
+			if !c.message || !rd.readHeader(d, c.bytes) {
+				return false
+			}
+			continue
+		}
+		ok := false
+		switch c.number {
+		case 1:
+			ok = c.text(&h.ID)
+		case 2:
+			ok = c.text(&h.Method)
+		case 4:
+			ok = c.text(&h.Path)
+		case 5:
+			ok = c.text(&h.Host)
+		case 6:
+			ok = c.text(&h.Scheme)
+		case 7:
+			ok = c.text(&h.Query)
+		case 8:
+			ok = c.text(&h.Fragment)
+		case 9:
+			h.Size = int64(c.value)
+			ok = c.varint
+		case 10:
+			ok = c.text(&h.Protocol)
+		case 11:
+			ok = c.text(&h.Body)
+		case 12:
+			h.RawBody = c.bytes
+			ok = c.message
+		case 13:
+			ok = c.message && rd.readHeaderMap(h, c.bytes)
+		}
+		if !ok || !seen.first(c.number) {
 			return false
 		}
-		switch number {
-		case 1:
-			return v.text(&h.ID)
-		case 2:
-			return v.text(&h.Method)
-		case 3:
-			name, text, ok := "", "", v.message
-			if ok {
-				name, text, ok = readEntry(v.bytes)
-			}
-			if d.plain == nil {
-				d.plain = make(check.Headers, 0, usualHeaders)
-			}
-			d.plain = append(d.plain, check.Header{Name: lower(name), Value: text})
-			return ok && len(d.plain) <= rd.maxHeaders
-		case 4:
-			return v.text(&h.Path)
-		case 5:
-			return v.text(&h.Host)
-		case 6:
-			return v.text(&h.Scheme)
-		case 7:
-			return v.text(&h.Query)
-		case 8:
-			return v.text(&h.Fragment)
-		case 9:
-			h.Size = int64(v.varint)
-			return v.number
-		case 10:
-			return v.text(&h.Protocol)
-		case 11:
-			return v.text(&h.Body)
-		case 12:
-			h.RawBody = v.bytes
-			return v.message
-		case 13:
-			return v.message && rd.readHeaderMap(h, v.bytes)
-		}
-		return false
-	})
+	}
+	return !c.odd
 }
 
 // usualHeaders is room for the headers of most requests.
 const usualHeaders = 32
 
+func (rd *reader) readHeader(d *described, b []byte) bool {
+	name, text, ok := readEntry(b)
+	if !ok || len(d.plain) >= rd.maxHeaders {
+		return false
+	}
+	if d.plain == nil {
+		d.plain = make(check.Headers, 0, usualHeaders)
+	}
+	d.plain = append(d.plain, check.Header{Name: lower(name), Value: text})
+	return true
+}
+
 func (rd *reader) readHeaderMap(h *check.HTTP, b []byte) bool {
 	if h.HeaderMap == nil {
 		h.HeaderMap = make([]check.RawHeader, 0, usualHeaders)
 	}
-	ok := fields(b, func(number protowire.Number, v value) bool {
-		if number != 1 || !v.message || len(h.HeaderMap) >= rd.maxHeaders {
+	c := cursor{rest: b}
+	for c.next() {
+		if c.number != 1 || !c.message || len(h.HeaderMap) >= rd.maxHeaders {
 			return false
 		}
-		var raw check.RawHeader
-		var seen numbers
-		ok := fields(v.bytes, func(number protowire.Number, v value) bool {
-			if !seen.first(number) {
-				return false
-			}
-			switch number {
-			case 1:
-				return v.text(&raw.Key)
-			case 2:
-				return v.text(&raw.Value)
-			case 3:
-				raw.RawValue = v.bytes
-				return v.message
-			}
+		h.HeaderMap = append(h.HeaderMap, check.RawHeader{})
+		if !readRawHeader(&h.HeaderMap[len(h.HeaderMap)-1], c.bytes) {
 			return false
-		})
-		h.HeaderMap = append(h.HeaderMap, raw)
-		return ok
-	})
+		}
+	}
 	if len(h.HeaderMap) == 0 {
 		h.HeaderMap = nil
 	}
-	return ok
+	return !c.odd
+}
+
+func readRawHeader(raw *check.RawHeader, b []byte) bool {
+	var seen numbers
+	c := cursor{rest: b}
+	for c.next() {
+		ok := false
+		switch c.number {
+		case 1:
+			ok = c.text(&raw.Key)
+		case 2:
+			ok = c.text(&raw.Value)
+		case 3:
+			raw.RawValue = c.bytes
+			ok = c.message
+		}
+		if !ok || !seen.first(c.number) {
+			return false
+		}
+	}
+	return !c.odd
 }
 
 // readEntry reads an entry of a map of strings.
 func readEntry(b []byte) (name, text string, ok bool) {
 	var seen numbers
-	ok = fields(b, func(number protowire.Number, v value) bool {
-		if !seen.first(number) {
-			return false
-		}
-		switch number {
+	c := cursor{rest: b}
+	for c.next() {
+		ok := false
+		switch c.number {
 		case 1:
-			return v.text(&name)
+			ok = c.text(&name)
 		case 2:
-			return v.text(&text)
+			ok = c.text(&text)
 		}
-		return false
-	})
-	return name, text, ok
-}
-
-// value is a field's value: a number, or bytes, which may be text or a message.
-type value struct {
-	bytes           []byte
-	varint          uint64
-	message, number bool
-}
-
-// text is the value as the text of a string field.
-func (v *value) text(s *string) bool {
-	if !v.message || !utf8.Valid(v.bytes) {
-		return false
+		if !ok || !seen.first(c.number) {
+			return "", "", false
+		}
 	}
-	*s = textOf(v.bytes)
-	return true
-}
-
-// textOf is b without a copy.
-func textOf(b []byte) string {
-	return unsafe.String(unsafe.SliceData(b), len(b)) //nolint:gosec // readMessage: the message does not change
-}
-
-// fields calls f for each field of a message, until it says no.
-func fields(b []byte, f func(protowire.Number, value) bool) bool {
-	for len(b) > 0 {
-		number, kind, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return false
-		}
-		b = b[n:]
-		var v value
-		switch kind {
-		case protowire.BytesType:
-			v.bytes, n = protowire.ConsumeBytes(b)
-			v.message = true
-		case protowire.VarintType:
-			v.varint, n = protowire.ConsumeVarint(b)
-			v.number = true
-		default:
-			return false
-		}
-		if n < 0 || !f(number, v) {
-			return false
-		}
-		b = b[n:]
-	}
-	return true
-}
-
-// numbers are small ones that were seen.
-type numbers uint32
-
-// first says that a number is new, and not too large to be remembered.
-func (s *numbers) first(number protowire.Number) bool {
-	if number > 31 || *s&(1<<number) != 0 {
-		return false
-	}
-	*s |= 1 << number
-	return true
+	return name, text, !c.odd
 }

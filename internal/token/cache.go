@@ -51,7 +51,7 @@ func newCache(bytes int64) *cache {
 func (c *cache) shard(f fingerprint) *shard { return &c.shards[int(f[0])%len(c.shards)] }
 
 // find returns the token if its issuer's keys are still those that verified it.
-func (c *cache) find(f fingerprint, count bool) *genuine {
+func (c *cache) find(f fingerprint) *genuine {
 	if c == nil {
 		return nil
 	}
@@ -63,16 +63,17 @@ func (c *cache) find(f fingerprint, count bool) *genuine {
 		ok = false
 	}
 	s.mu.Unlock()
-	switch {
-	case !ok && count:
-		c.misses.Add(1)
-	case ok && count:
-		c.hits.Add(1)
-	}
 	if !ok {
 		return nil
 	}
 	return g
+}
+
+// missed counts a token that has to be verified.
+func (c *cache) missed() {
+	if c != nil {
+		c.misses.Add(1)
+	}
 }
 
 func (c *cache) add(f fingerprint, g *genuine) {

@@ -20,7 +20,9 @@ import (
 //
 // The scheme is case-insensitive (RFC 9110, section 11.1).
 
-// credential is what was found. With fault set it is worth nothing.
+// credential is what was found. With fault set it is worth nothing. The text has no
+// more than the bytes that it may; whether they are those of a token is for malformed to
+// say, of who is not known already.
 type credential struct{ text, via, fault string }
 
 func (v *Verifier) credential(h check.Headers) credential {
@@ -47,14 +49,26 @@ func (v *Verifier) credential(h check.Headers) credential {
 	}
 	rest = strings.TrimLeft(rest, " ")
 	switch {
-	case strings.Contains(rest, ","): // Envoy joins repeated headers so
-		return credential{via: viaHeader, fault: ErrAmbiguous}
-	case len(rest) > v.maxBytes:
-		return credential{via: viaHeader, fault: ErrTooLarge}
-	case !isB64Token(rest):
+	case rest == "":
 		return credential{via: viaHeader, fault: ErrMalformed}
+	case len(rest) <= v.maxBytes:
+		return credential{text: rest, via: viaHeader}
+	case strings.Contains(rest, ","):
+		return credential{via: viaHeader, fault: ErrAmbiguous}
 	}
-	return credential{text: rest, via: viaHeader}
+	return credential{via: viaHeader, fault: ErrTooLarge}
+}
+
+// malformed says what is wrong with the text of a credential, before it is read as a
+// token.
+func malformed(c credential) string {
+	switch {
+	case isB64Token(c.text):
+		return ""
+	case c.via == viaHeader && strings.Contains(c.text, ","): // Envoy joins repeated headers so
+		return ErrAmbiguous
+	}
+	return ErrMalformed
 }
 
 // hidesBearer finds a bearer among credentials of another scheme.
@@ -97,8 +111,6 @@ func (v *Verifier) fromCookie(h check.Headers) credential {
 		return credential{}
 	case len(found) > v.maxBytes:
 		return credential{via: viaCookie, fault: ErrTooLarge}
-	case !isB64Token(found):
-		return credential{via: viaCookie, fault: ErrMalformed}
 	}
 	return credential{text: found, via: viaCookie}
 }

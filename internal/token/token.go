@@ -107,8 +107,33 @@ type Issuer struct {
 
 var absent = &check.Token{Status: check.TokenAbsent}
 
-// refused is the answer for a credential that proves nothing.
+// refused is the answer for a credential that proves nothing. It is shared, as all
+// answers are.
 func refused(code, via string) *check.Token {
+	if t := refusals[refusal{code, via}]; t != nil {
+		return t
+	}
+	return newRefusal(code, via)
+}
+
+type refusal struct{ code, via string }
+
+// refusals are made once: a flood of bad tokens should not be one of garbage.
+var refusals = func() map[refusal]*check.Token {
+	all := map[refusal]*check.Token{}
+	for _, code := range []string{
+		ErrAlgorithm, ErrAmbiguous, ErrAudience, ErrBusy, ErrCritical, ErrExpired,
+		ErrIssuedAt, ErrIssuer, ErrAmbiguousID, ErrUnknownKey, ErrNoKeys, ErrMalformed,
+		ErrNoExpiry, ErrNotBefore, ErrSignature, ErrSubject, ErrTooLarge, ErrType,
+	} {
+		for _, via := range []string{viaHeader, viaCookie} {
+			all[refusal{code, via}] = newRefusal(code, via)
+		}
+	}
+	return all
+}()
+
+func newRefusal(code, via string) *check.Token {
 	status := check.TokenInvalid
 	switch code {
 	case ErrExpired:

@@ -117,9 +117,14 @@ func (v *Verifier) Verify(ctx context.Context, h check.Headers, now time.Time) *
 		return absent
 	}
 	print := sha256.Sum256(bytesOf(c.text))
-	if g := v.cache.find(print, true); g != nil {
+	if g := v.cache.find(print); g != nil {
+		v.cache.hits.Add(1)
 		return g.judge(now, c.via)
 	}
+	if code := malformed(c); code != "" {
+		return refused(code, c.via)
+	}
+	v.cache.missed()
 	g, code := v.verify(ctx, c.text, print)
 	if code != "" {
 		return refused(code, c.via)
@@ -137,8 +142,11 @@ func (v *Verifier) Known(h check.Headers, now time.Time) (*check.Token, bool) {
 	case c.text == "":
 		return absent, true
 	}
-	g := v.cache.find(sha256.Sum256(bytesOf(c.text)), false)
+	g := v.cache.find(sha256.Sum256(bytesOf(c.text)))
 	if g == nil {
+		if code := malformed(c); code != "" {
+			return refused(code, c.via), true
+		}
 		return nil, false
 	}
 	v.cache.hits.Add(1)
@@ -167,7 +175,7 @@ func (v *Verifier) verify(ctx context.Context, text string, print fingerprint) (
 		return nil, ErrBusy
 	}
 	defer func() { <-v.slots }()
-	if g := v.cache.find(print, false); g != nil { // somebody was quicker
+	if g := v.cache.find(print); g != nil { // somebody was quicker
 		return g, ""
 	}
 	if !algorithms[t.alg](key, []byte(t.signed), t.signature) {
