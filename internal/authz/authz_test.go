@@ -330,7 +330,8 @@ func TestSharedStoreAway(t *testing.T) {
 	} {
 		r := newRoom(t, true)
 		r.quotas = away{c.verdict}
-		got := fromResult(result)
+		var got Decision
+		got.take(result)
 		got.settle(t.Context(), r.begin(&check.Request{}), result)
 		if got.Outcome != c.outcome || !reflect.DeepEqual(got.Reasons, c.reasons) || len(got.Quotas) != c.quotas {
 			t.Errorf("%+v: got %+v", c.verdict, got)
