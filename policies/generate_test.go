@@ -20,6 +20,7 @@ quotas: {skip: {roles: [robot], addresses: [10.0.0.0/8]}}
 routes:
   open: {methods: [GET, POST], path: /open, public: true}
   orders: {methods: [GET, POST], path: /orders, roles: [clerk], body: {type: object, required: [item], properties: {item: {type: string}}}, xss: {fields: {body.item: flag}}}
+  notes: {methods: [GET, POST], path: /notes, public: true, limits: {body_required: false}, body: {properties: {item: {$ref: "#/definitions/item"}}, definitions: {item: {anyOf: [{format: email}, {type: object, properties: {}}]}}}}
   own: {methods: [GET], path: "/users/{id}", owner: {param: id, claim: sub, bypass: [admin]}, scopes: [read], query: {type: object, properties: {page: {type: integer}}}}
 `
 
@@ -46,7 +47,7 @@ func randomInput(r *rand.Rand) any {
 	})
 	return spoiled(r, map[string]any{
 		"attributes":     map[string]any{"request": map[string]any{"http": http}},
-		"parsed_path":    pick(r, []any{"orders"}, []any{"orders"}, []any{"open"}, []any{"open"}, []any{"open"}, []any{"users", "alice"}, []any{"users", "bob"}, []any{"nothing"}, []any{""}, []any{}),
+		"parsed_path":    pick(r, []any{"orders"}, []any{"orders"}, []any{"notes"}, []any{"notes"}, []any{"open"}, []any{"open"}, []any{"open"}, []any{"users", "alice"}, []any{"users", "bob"}, []any{"nothing"}, []any{""}, []any{}),
 		"parsed_query":   pick(r, map[string]any{}, map[string]any{"page": []any{"1"}}, map[string]any{"page": []any{"x", "<script>"}}, map[string]any{"a": []any{}}),
 		"parsed_body":    pick(r, nil, map[string]any{"item": "pen"}, map[string]any{"item": "<script>"}, map[string]any{"item": []any{"pen"}}, "text", 1, []any{map[string]any{}}),
 		"truncated_body": pick(r, false, false, false, true),

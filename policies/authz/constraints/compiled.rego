@@ -5,7 +5,7 @@ import data.authz.formats
 # METADATA
 # description: |
 #   A schema of one of the places, with what holds where the built-in alone looks: in
-#   definitions and composed parts. Every format gets its pattern, and what properties
+#   definitions and composed parts. A format gets its pattern there, and what properties
 #   and items refer to refuses unknown fields as if it were written in their place.
 compiled(place, schema) := json.patch(schema, array.concat(_with_patterns(schema), _closing(place, schema))) if is_object(schema)
 
@@ -14,6 +14,7 @@ else := schema
 _with_patterns(schema) := [patch |
 	walk(schema, [path, node])
 	pattern := formats.patterns[node.format]
+	not _direct(path)
 	not _literal(path)
 	patch := _with_pattern(path, node, pattern)
 ]
@@ -52,11 +53,12 @@ _composed(path) if not _plain(path)
 
 _composed([section, _]) if section in _definitions
 
-# The root, a definition, or what lies below one by properties and items only.
-_plain(path) if {
-	steps := concat("", [step | some name in path; step := concat("", [urlquery.encode(sprintf("%v", [name])), "/"])])
-	regex.match(`^((definitions|%24defs)/[^/]*/)?(properties/[^/]*/|items/)*$`, steps)
-}
+# Where the rules for formats and unknown fields look by themselves: below the root by
+# properties and items only.
+_direct(path) if regex.match(`^\[(("properties","([^"\\]|\\.)*"|"items"),?)*\]$`, json.marshal(path))
+
+# There, or so below a definition.
+_plain(path) if regex.match(`^\[("(definitions|\$defs)","([^"\\]|\\.)*",?)?(("properties","([^"\\]|\\.)*"|"items"),?)*\]$`, json.marshal(path))
 
 # A definition by its section and name, or the root by nothing.
 _root(path) := array.slice(path, 0, 2) if path[0] in _definitions

@@ -57,15 +57,18 @@ test_compiled[note] if {
 	some note, [given, want] in {
 		"nothing to do": [{"type": "string"}, {"type": "string"}],
 		"no schema": [false, false],
-		"a format": [{"format": "email"}, {"format": "email", "pattern": formats.patterns.email}],
-		"a format that is not known": [{"format": "colour"}, {"format": "colour"}],
-		"a format and a pattern": [{"format": "email", "pattern": "x"}, {"format": "email", "pattern": "x", "allOf": [{"pattern": formats.patterns.email}]}],
-		"and parts": [{"format": "email", "pattern": "x", "allOf": [{}]}, {"format": "email", "pattern": "x", "allOf": [{}, {"pattern": formats.patterns.email}]}],
+		"a format where it is looked for": [{"items": {"properties": {"a": {"format": "email"}}}}, {"items": {"properties": {"a": {"format": "email"}}}}],
+		"a format": [{"not": {"format": "email"}}, {"not": {"format": "email", "pattern": formats.patterns.email}}],
+		"in a list of items": [{"items": [{"format": "email"}]}, {"items": [{"format": "email", "pattern": formats.patterns.email}]}],
+		"a format that is not known": [{"not": {"format": "colour"}}, {"not": {"format": "colour"}}],
+		"a format and a pattern": [{"not": {"format": "date", "pattern": "x"}}, {"not": {"format": "date", "pattern": "x", "allOf": [{"pattern": formats.patterns.date}]}}],
+		"and parts": [{"not": {"format": "date", "pattern": "x", "allOf": [{}]}}, {"not": {"format": "date", "pattern": "x", "allOf": [{}, {"pattern": formats.patterns.date}]}}],
 		"values": [{"enum": [{"format": "email"}], "default": {"format": "email"}}, {"enum": [{"format": "email"}], "default": {"format": "email"}}],
 		"fields with the names of keywords": [
-			{"properties": {"enum": {"format": "date"}, "format": {}}},
-			{"properties": {"enum": {"format": "date", "pattern": formats.patterns.date}, "format": {}}},
+			{"not": {"properties": {"enum": {"format": "date"}, "format": {}}}},
+			{"not": {"properties": {"enum": {"format": "date", "pattern": formats.patterns.date}, "format": {}}}},
 		],
+		"names with quotes": [{"properties": {"a\"],[\\": {"format": "date"}}}, {"properties": {"a\"],[\\": {"format": "date"}}}],
 	}
 	kit.same(constraints.compiled("body", given), want)
 }
