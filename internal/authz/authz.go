@@ -120,6 +120,8 @@ type course struct {
 	start   time.Time
 	stages  Stages
 	record  audit.Record
+	// storeAway: the shared store did not answer, the fallback did.
+	storeAway bool
 }
 
 func (c *course) decide(ctx context.Context) Decision {

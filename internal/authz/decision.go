@@ -85,5 +85,5 @@ type QuotaState struct {
 type ShadowState struct {
 	Name   string
 	Passed bool // the request would have passed
-	Lost   bool // it could not be counted; Passed means nothing then
+	Lost   bool // it could not be counted where it belongs; Passed is false then
 }

@@ -48,6 +48,7 @@ func (d *Decision) enforce(ctx context.Context, c *course, result *policy.Result
 		return false
 	}
 	if verdict.Fallback != "" {
+		c.storeAway = true
 		defer func() { // after the quota that refused, which is the reason
 			d.Reasons = append(d.Reasons[:len(d.Reasons):len(d.Reasons)], "quota_fallback_"+string(verdict.Fallback))
 		}()

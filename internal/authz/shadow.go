@@ -13,8 +13,8 @@ import (
 // itself, after the enforced ones have let the request pass: it neither blocks nor
 // consumes with them, and a request that they refuse is charged to neither.
 
-// watch asks the quotas in shadow. When one can't be counted, the others are left out:
-// a store that is away is waited for once, not once a quota.
+// watch asks the quotas in shadow. What a fallback counts is none of what a trial is
+// about, and a store that is away is waited for once, not once a quota.
 func (d *Decision) watch(ctx context.Context, c *course, result *policy.Result) {
 	for i := range result.Quotas {
 		q := &result.Quotas[i]
@@ -22,13 +22,17 @@ func (d *Decision) watch(ctx context.Context, c *course, result *policy.Result) 
 		if !q.Shadow || !asked {
 			continue
 		}
-		// No state, no count: the store is away, and its fallback may let everything pass.
-		verdict, err := c.quotas.Take(ctx, c.start, []ratelimit.Ask{question})
-		d.Shadows = append(d.Shadows, ShadowState{Name: q.Name, Passed: verdict.Allowed, Lost: len(verdict.States) == 0})
-		if err != nil {
-			c.record.Error = fmt.Sprintf("shadow quota %q was not counted: %v", q.Name, err)
-			return
+		state := ShadowState{Name: q.Name, Lost: true}
+		if !c.storeAway {
+			verdict, err := c.quotas.Take(ctx, c.start, []ratelimit.Ask{question})
+			state.Lost = err != nil || verdict.Fallback != ""
+			state.Passed = verdict.Allowed && !state.Lost
+			c.storeAway = state.Lost
+			if err != nil {
+				c.record.Error = fmt.Sprintf("shadow quota %q was not counted: %v", q.Name, err)
+			}
 		}
+		d.Shadows = append(d.Shadows, state)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -131,8 +132,8 @@ func TestShadowStoreAway(t *testing.T) {
 	var d Decision
 	d.take(result)
 	d.settle(t.Context(), c, result)
-	if d.Outcome != Allowed || len(d.Quotas) != 1 || len(d.Shadows) != 1 || !d.Shadows[0].Lost || len(d.recorded()) != 0 {
-		t.Errorf("got %+v", d)
+	if d.Outcome != Allowed || len(d.Quotas) != 1 || !reflect.DeepEqual(d.Shadows, []ShadowState{{Name: "trial", Lost: true}, {Name: "more", Lost: true}}) || len(d.recorded()) != 0 {
+		t.Errorf("got %+v, recorded as %v", d, d.recorded())
 	}
 	if want := `shadow quota "trial" was not counted: the store is away`; c.record.Error != want {
 		t.Errorf("recorded %q, want %q", c.record.Error, want)
@@ -142,20 +143,45 @@ func TestShadowStoreAway(t *testing.T) {
 	}
 }
 
-// uncounted lets everything pass, as the fallback of a shared store may.
-type uncounted struct{}
-
-func (uncounted) Take(context.Context, time.Time, []ratelimit.Ask) (ratelimit.Verdict, error) {
-	return ratelimit.Verdict{Allowed: true, Refused: -1}, nil
+// falling answers as a shared store that is away does: its fallback counts apart.
+type falling struct {
+	Quotas
+	asked int
 }
 
-// What nobody counted has not passed a trial.
-func TestShadowNotCounted(t *testing.T) {
-	r := newRoom(t, true)
-	r.quotas = uncounted{}
-	got, recorded := r.settled(&policy.Result{Allowed: true, Quotas: []policy.Quota{shadowed("trial", 1, policy.ChargeRequest)}})
-	if got.Outcome != Allowed || len(recorded) != 0 || !reflect.DeepEqual(got.Shadows, []ShadowState{{Name: "trial", Passed: true, Lost: true}}) {
-		t.Errorf("got %+v, recorded as %v", got, recorded)
+func (f *falling) Take(ctx context.Context, now time.Time, asks []ratelimit.Ask) (ratelimit.Verdict, error) {
+	f.asked++
+	v, err := f.Quotas.Take(ctx, now, asks)
+	v.Fallback = ratelimit.FallbackLocal
+	return v, err
+}
+
+// A fallback's count is no trial: it is of this replica alone, with limits divided.
+func TestShadowByFallback(t *testing.T) {
+	wide := shadowed("wide", 9, policy.ChargeRequest)
+	wide.Shadow = false
+	for _, c := range []struct {
+		name   string
+		quotas []policy.Quota
+	}{
+		{"alone", []policy.Quota{shadowed("trial", 1, policy.ChargeRequest), shadowed("more", 1, policy.ChargeRequest)}},
+		{"beside one that is enforced", []policy.Quota{wide, shadowed("trial", 1, policy.ChargeRequest), shadowed("more", 1, policy.ChargeRequest)}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRoom(t, true)
+			store := &falling{Quotas: r.quotas}
+			r.quotas = store
+			for i := range 3 {
+				got, recorded := r.settled(&policy.Result{Allowed: true, Quotas: c.quotas})
+				if got.Outcome != Allowed || !reflect.DeepEqual(got.Shadows, []ShadowState{{Name: "trial", Lost: true}, {Name: "more", Lost: true}}) ||
+					strings.Contains(strings.Join(recorded, " "), "shadow_quota_") {
+					t.Errorf("request %d: %+v, recorded as %v", i+1, got, recorded)
+				}
+			}
+			if store.asked != 3 {
+				t.Errorf("the store was asked %d times in 3 requests", store.asked)
+			}
+		})
 	}
 }
 
