@@ -179,6 +179,7 @@ func text(schema map[string]any) string {
 
 var formats = map[string]string{
 	"email":     "ann@example.com",
+	"idn-email": "ann@example.com",
 	"uuid":      sample("uuid", 1, false),
 	"date-time": "2026-01-05T12:00:00Z",
 	"date":      "2026-01-05",

@@ -36,7 +36,7 @@ var tablePath = []string{"authz", "config", "routes"}
 var (
 	// formats that the library checks.
 	formats = []string{
-		"date", "date-time", "time", "email", "hostname", "ipv4", "ipv6", "uri", "uri-reference", "uuid",
+		"date", "date-time", "time", "email", "idn-email", "hostname", "ipv4", "ipv6", "uri", "uri-reference", "uuid",
 	}
 	// formats that say nothing of which values there may be.
 	silentFormats = []string{"int64", "float", "double", "password", "binary"}

@@ -37,6 +37,7 @@ func TestSchemas(t *testing.T) {
 		{name: "numbers are not rounded", version: "3.0.3", schema: `{"maximum":9007199254740993,"multipleOf":0.1}`, want: `{"maximum":9007199254740993,"multipleOf":0.1}`},
 		{name: "int32", version: "3.0.3", schema: `{"type":"integer","format":"int32","minimum":0}`, want: `{"type":"integer","minimum":0,"maximum":2147483647}`},
 		{name: "a silent format", version: "3.0.3", schema: `{"type":"integer","format":"int64"}`, want: `{"type":"integer"}`},
+		{name: "an address in any script", version: "3.1.0", schema: `{"type":"string","format":"idn-email"}`, want: `{"type":"string","format":"idn-email"}`},
 		{name: "an unknown format", version: "3.0.3", schema: `{"type":"string","format":"iban"}`, want: `{"type":"string"}`, losses: "wider format"},
 		{name: "pattern", version: "3.0.3", schema: `{"pattern":"^\\u00e9[\\/]$"}`, want: `{"pattern":"^\\x{00e9}[\\/]$"}`},
 		{name: "a pattern with look-ahead", version: "3.0.3", schema: `{"pattern":"^(?=a)"}`, want: `{}`, losses: "wider pattern"},
