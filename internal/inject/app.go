@@ -21,7 +21,7 @@ func findApp(spec Object, wanted string) (appPort, error) {
 	for _, c := range objects(spec["containers"]) {
 		for _, p := range objects(c["ports"]) {
 			n, ok := integer(p["containerPort"])
-			if proto := textAt(p, "protocol"); !ok || proto != "" && proto != "TCP" {
+			if proto := textAt(p, "protocol"); !ok || n < 1 || n > 65535 || proto != "" && proto != "TCP" {
 				continue
 			}
 			found := appPort{n, textAt(c, "name")}

@@ -89,6 +89,9 @@ func Asked(pod Object) bool {
 // Pod returns the pod, or pod template, with the sidecars in it, and notes for
 // the person who asked. The pod itself is not changed.
 func Pod(pod Object, o Options) (Object, []string, error) {
+	if err := wellFormed(pod); err != nil {
+		return nil, nil, err
+	}
 	before, err := remembered(pod)
 	if err != nil {
 		return nil, nil, err

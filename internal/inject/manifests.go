@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 
 	"go.yaml.in/yaml/v3"
@@ -63,9 +64,13 @@ func isMarker(line []byte) bool {
 }
 
 func oneDocument(text []byte, do change) ([]byte, []string, error) {
-	var root yaml.Node
-	if err := yaml.Unmarshal(text, &root); err != nil {
+	var root, next yaml.Node
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	if err := d.Decode(&root); err != nil && !errors.Is(err, io.EOF) {
 		return nil, nil, fmt.Errorf("it is no YAML: %w", err)
+	}
+	if err := d.Decode(&next); !errors.Is(err, io.EOF) {
+		return nil, nil, errors.New("something follows the document: begin each with a line ---")
 	}
 	if len(root.Content) == 0 {
 		return text, nil, nil // comments only

@@ -35,11 +35,14 @@ func updateMapping(n *yaml.Node, before, after Object) {
 	var content []*yaml.Node
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
+		old, was := before[key.Value]
 		v, stays := after[key.Value]
-		if !stays {
+		if was && !stays {
 			continue
 		}
-		update(value, before[key.Value], v)
+		if was {
+			update(value, old, v)
+		}
 		content = append(content, key, value)
 	}
 	for _, k := range inOrder(after) {

@@ -88,8 +88,9 @@ func eachItem(list Object, items []any, do change) (Object, []string, error) {
 		if o == nil {
 			continue
 		}
-		if textAt(o, "kind") == "" {
-			// In a DeploymentList the items need not say what they are.
+		// In a DeploymentList the items need not say what they are.
+		silent := o["kind"] == nil && o["apiVersion"] == nil && textAt(list, "kind") != "List"
+		if silent {
 			o = with(o, nil, o)
 			o["kind"] = strings.TrimSuffix(textAt(list, "kind"), "List")
 			o["apiVersion"] = list["apiVersion"]
@@ -98,7 +99,7 @@ func eachItem(list Object, items []any, do change) (Object, []string, error) {
 		notes = append(notes, n...)
 		errs = append(errs, err)
 		if err == nil {
-			if textAt(object(item), "kind") == "" {
+			if silent {
 				delete(out, "kind")
 				delete(out, "apiVersion")
 			}
