@@ -73,7 +73,7 @@ func TestChartFiles(t *testing.T) {
 
 // Values get where they belong, and what is no value is refused.
 func TestChartValues(t *testing.T) {
-	got := template(t, "--set", "image.repository=example.net/a,image.tag=7,replicas=3,settings.cpu-limit=2,excludeNamespaces={infra,ci},imagePullSecrets[0].name=pull")
+	got := template(t, "--set", "image.repository=example.net/a,image.tag=v7,replicas=3,settings.cpu-limit=2,excludeNamespaces={infra,ci},imagePullSecrets[0].name=pull")
 	conform(t, got)
 	score(t, got)
 	deployment := objects(t, got)["Deployment authz-system/authz-injector"].(map[string]any)
@@ -81,7 +81,7 @@ func TestChartValues(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"image: example.net/a:7", "- --image=example.net/a:7", "replicas: 3", "- --set=cpu-limit=2", "- name: pull"} {
+	for _, want := range []string{"image: example.net/a:v7", "- --image=example.net/a:v7", "replicas: 3", "- --set=cpu-limit=2", "- name: pull"} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}

@@ -66,6 +66,7 @@ func sidecarMetrics(t *testing.T) string {
 	sidecar, err := testbed.StartSidecar(t.Context(), testbed.SidecarOptions{Config: fmt.Sprintf(`
 policy: { paths: [%q], library: false, routes: none }
 issuers: [{ issuer: %q, audiences: [%q] }]
+quotas: { redis: { addresses: ["127.0.0.1:1"] } } # nobody is there: the fallback answers
 shutdown: { linger: 0s }
 `, in(t, "test/manifests/testdata/policy"), issuer.URL, issuer.Audience)})
 	if err != nil {

@@ -110,8 +110,12 @@ func TestConfigurations(t *testing.T) {
 	for _, config := range configs {
 		args := []string{"validate", "--config", config}
 		// What stands on the sidecar's command line in the pod.
-		args = append(args, "--policy.paths", filepath.Join(filepath.Dir(config), "../policies"))
-		if strings.Contains(config, "/base/") {
+		policies := filepath.Join(filepath.Dir(config), "../policies")
+		if strings.Contains(config, "/components/") {
+			policies = in(t, "k8s/base/policies")
+		}
+		args = append(args, "--policy.paths", policies)
+		if !strings.Contains(config, "/examples/") {
 			args = append(args, "--listen.socket", "/run/authz/authz.sock")
 		}
 		if out, err := run(t, nil, sidecar, args...); err != nil {
