@@ -42,6 +42,7 @@ test: ## everything: format, vet, lint, policies, unit and end-to-end tests with
 	@tools/stage 'Envoy' tools/get-envoy
 	@tools/stage 'Chromium' tools/get-chromium
 	@tools/stage 'Node.js' tools/get-node
+	@tools/stage 'Redis' tools/get-redis
 	@tools/stage 'C compiler (the race detector needs one)' tools/c-compiler
 	@tools/stage 'gofmt' tools/formatted
 	@tools/stage 'go vet' go vet ./...
