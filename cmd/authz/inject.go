@@ -100,8 +100,13 @@ func injectFlags(cmd *cobra.Command) func() (inject.Options, error) {
 	flags.StringVar(&o.Image, "image", "authz:"+version, "image of authz")
 	flags.StringVar(&o.EnvoyImage, "envoy-image", envoyImage, "image of Envoy")
 	flags.StringVar(&o.PullPolicy, "pull-policy", "IfNotPresent", "imagePullPolicy of both")
+	config := flags.String("sidecar-config", "", "configuration of authz (YAML) for pods that name no ConfigMap with one")
 	set := flags.StringArray("set", nil, "NAME=VALUE: the value of annotation authz.dev/NAME for pods that don't carry it")
 	return func() (inject.Options, error) {
+		var err error
+		if o.Config, err = sidecarConfig(*config); err != nil {
+			return o, fmt.Errorf("--sidecar-config: %w", err)
+		}
 		o.Defaults = map[string]string{}
 		for _, s := range *set {
 			name, value, ok := strings.Cut(s, "=")
@@ -116,6 +121,28 @@ func injectFlags(cmd *cobra.Command) func() (inject.Options, error) {
 		}
 		return o, fmt.Errorf("--pull-policy %q: write Always, IfNotPresent or Never", o.PullPolicy)
 	}
+}
+
+// maxSidecarConfig bounds what is put into an annotation; all of a pod's together
+// may have 256 KiB.
+const maxSidecarConfig = 64 << 10
+
+// sidecarConfig reads a configuration for pods, and checks it as the sidecar will
+// see it.
+func sidecarConfig(file string) (string, error) {
+	if file == "" {
+		return "", nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	if len(text) > maxSidecarConfig {
+		return "", fmt.Errorf("%s has %d bytes; a pod's annotation shall have %d at most: name a ConfigMap with --set config=NAME", file, len(text), maxSidecarConfig)
+	}
+	// In the pod there will be a socket and policies; here any directory will do.
+	_, err = readConfig(file, nil, map[string]string{"listen.socket": "/run/authz/authz.sock", "policy.paths": "/"})
+	return string(text), err
 }
 
 // readManifests reads the files one after the other, each as documents of its own.

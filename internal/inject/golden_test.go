@@ -109,3 +109,41 @@ func decoded(t *testing.T, text []byte) []any {
 	}
 	return out
 }
+
+// The platform's configuration is for pods that name none, and is kept until it
+// gives another.
+func TestPlatformConfig(t *testing.T) {
+	with := platform
+	with.Config = "issuers: []\n"
+	pod := func(annotations Object) Object {
+		return Object{"metadata": Object{"annotations": annotations}, "spec": Object{"containers": []any{
+			Object{"name": "app", "ports": []any{Object{"containerPort": 8080}}}}}}
+	}
+	config := func(pod Object, o Options) (text string, out Object) {
+		t.Helper()
+		out, _, err := Pod(pod, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return textAt(object(object(out["metadata"])["annotations"]), configAnnotation), out
+	}
+	text, injected := config(pod(nil), with)
+	if text != with.Config {
+		t.Errorf("%q", text)
+	}
+	if text, _ := config(injected, platform); text != with.Config {
+		t.Errorf("forgotten: %q", text)
+	}
+	other := with
+	other.Config = "issuers: [{}]\n"
+	if text, _ := config(injected, other); text != other.Config {
+		t.Errorf("not replaced: %q", text)
+	}
+	if text, _ := config(pod(Object{Prefix + "config": "mine"}), with); text != "" {
+		t.Errorf("the pod's own is not used: %q", text)
+	}
+	with.Defaults = map[string]string{"config": "ours"}
+	if text, _ := config(pod(nil), with); text != "" {
+		t.Errorf("the platform's ConfigMap is not used: %q", text)
+	}
+}

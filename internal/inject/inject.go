@@ -40,6 +40,9 @@ const InjectedLabel = Prefix + "injected"
 // named authz and envoy are ours.
 const statusAnnotation = Prefix + "injected"
 
+// configAnnotation holds the platform's configuration, mounted as a file.
+const configAnnotation = Prefix + "platform-config"
+
 // Object is a YAML mapping or a JSON object.
 type Object = map[string]any
 
@@ -49,6 +52,9 @@ type Options struct {
 	Version string
 	// Image and EnvoyImage are run; PullPolicy is their imagePullPolicy.
 	Image, EnvoyImage, PullPolicy string
+	// Config is the sidecar's configuration for pods that name no ConfigMap with one. It
+	// travels in an annotation of the pod.
+	Config string
 	// Defaults are values for annotations, by name without the prefix, that pods
 	// don't carry themselves.
 	Defaults map[string]string
@@ -96,6 +102,9 @@ func Pod(pod Object, o Options) (Object, []string, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if o.Config == "" {
+		o.Config = textAt(object(object(pod["metadata"])["annotations"]), configAnnotation) // what it was given before
+	}
 	if pod, err = Remove(pod); err != nil {
 		return nil, nil, err
 	}
@@ -124,6 +133,9 @@ func Pod(pod Object, o Options) (Object, []string, error) {
 		return nil, nil, fmt.Errorf("writing %s: %w", statusAnnotation, err)
 	}
 	child(meta, "annotations")[statusAnnotation] = string(text)
+	if s.inline() {
+		child(meta, "annotations")[configAnnotation] = o.Config
+	}
 	child(meta, "labels")[InjectedLabel] = "true"
 	return pod, notes, nil
 }
@@ -141,6 +153,7 @@ func Remove(pod Object) (Object, error) {
 		return nil, err
 	}
 	delete(annotations, statusAnnotation)
+	delete(annotations, configAnnotation)
 	spec := object(pod["spec"])
 	remove(spec, "initContainers", ownContainers)
 	remove(spec, "volumes", ownVolumes)

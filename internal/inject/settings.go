@@ -22,7 +22,7 @@ var Settings = []Setting{
 	{"app-protocol", "http", "What the app speaks behind Envoy: `http` (HTTP/1.1) or `h2c` (HTTP/2 without TLS; gRPC needs it).", oneOf("http", "h2c")},
 	{"capture", CaptureBind, "How the port is taken over: `bind` (the app listens on 127.0.0.1) or `redirect` (the kernel redirects; takes NET_ADMIN).", oneOf(CaptureBind, CaptureRedirect)},
 	{"policies", "authz-policies", "ConfigMaps with Rego and data files, with commas. `none`: the configuration says where policies are.", names},
-	{"config", "authz-config", "ConfigMap with the sidecar's configuration in its key `authz.yaml`. `none`: defaults and no issuers.", oneName},
+	{"config", "authz-config", "ConfigMap with the sidecar's configuration in its key `authz.yaml`. `none`: defaults and no issuers. Where the platform gives a configuration, that is the default.", oneName},
 	{"envoy-config", "none", "ConfigMap with an Envoy configuration in its key `envoy.yaml` to use in place of the built-in one. Port, app and probes are filled in all the same.", oneName},
 	{"secret", "none", "Secret to mount at `/etc/authz/secret`, for `file:` values in the configuration.", oneName},
 	{"log-level", "info", "Operating log of authz: `debug`, `info`, `warn` or `error`.", oneOf("debug", "info", "warn", "error")},
@@ -59,12 +59,17 @@ type settings struct {
 	Options
 	values map[string]string
 	// given are those values that are neither the pod's nor ours.
-	given   map[string]string
+	given map[string]string
+	// named: the pod or the platform named a ConfigMap with the configuration.
+	named   bool
 	appPort string
 	drain   int
 }
 
 func (s settings) value(name string) string { return s.values[name] }
+
+// inline reports whether the platform's configuration is the pod's.
+func (s settings) inline() bool { return s.Config != "" && !s.named }
 
 // readSettings reads a pod's annotations over what the platform gives, over what it
 // gave before. All faults are told at once.
@@ -79,7 +84,7 @@ func readSettings(annotations Object, o Options, before map[string]string) (sett
 	for _, key := range keys(annotations) {
 		name, ours := strings.CutPrefix(key, Prefix)
 		switch {
-		case !ours || key == statusAnnotation:
+		case !ours || key == statusAnnotation || key == configAnnotation:
 		case key == InjectLabel:
 			faults = append(faults, fmt.Errorf("%s is a label, not an annotation", key))
 		case !known(name):
@@ -112,6 +117,9 @@ func readSettings(annotations Object, o Options, before map[string]string) (sett
 	if len(faults) > 0 {
 		return s, fmt.Errorf("%w: %w", ErrRefused, errors.Join(faults...))
 	}
+	_, byPod := annotations[Prefix+"config"]
+	_, byPlatform := s.given["config"]
+	s.named = byPod || byPlatform
 	s.appPort = s.value("app-port")
 	s.drain, _ = strconv.Atoi(s.value("drain-seconds")) // checked
 	return s, nil

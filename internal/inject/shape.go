@@ -34,7 +34,7 @@ func wellFormed(pod Object) error {
 // isObject refuses values at these keys that are no mappings.
 func isObject(o Object, names ...string) error {
 	for _, key := range names {
-		if o[key] != nil && object(o[key]) == nil {
+		if _, ok := o[key].(Object); o[key] != nil && !ok {
 			return refuse("%s is no mapping", key)
 		}
 	}

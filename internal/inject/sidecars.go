@@ -95,7 +95,7 @@ func authzContainer(s settings) Object {
 	c := container("authz", s.Image, s.PullPolicy)
 	args := []any{"run", "--listen.socket=" + runDir + "/authz.sock", fmt.Sprintf("--ops.address=:%d", opsPort), "--log.level=" + s.value("log-level")}
 	mounts := []any{mount("authz-run", runDir, false), mount("authz-state", stateDir, false), noToken}
-	if s.value("config") != none {
+	if s.inline() || s.value("config") != none {
 		args = append(args, "--config="+configDir+"/"+configFile)
 		mounts = append(mounts, mount("authz-config", configDir, true))
 	}
@@ -147,7 +147,11 @@ func volumes(s settings) []any {
 		// In every namespace; see noToken.
 		Object{"name": "authz-cluster-ca", "configMap": Object{"name": "kube-root-ca.crt", "optional": true}},
 	}
-	if name := s.value("config"); name != none {
+	if name := s.value("config"); s.inline() {
+		list = append(list, Object{"name": "authz-config", "downwardAPI": Object{"items": []any{
+			Object{"path": configFile, "fieldRef": Object{"fieldPath": "metadata.annotations['" + configAnnotation + "']"}},
+		}}})
+	} else if name != none {
 		list = append(list, configMap("authz-config", name))
 	}
 	if maps := policyMaps(s); len(maps) > 0 {
