@@ -16,8 +16,10 @@ REGO := policies policy_test
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
 
+# grpcnotrace: without grpc-go's tracing pages, and so without html/template, the linker can leave out every method
+# that nobody calls. It makes the program a quarter smaller.
 build: ## bin/authz
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/authz ./cmd/authz
+	CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags '-s -w -X main.version=$(VERSION)' -o bin/authz ./cmd/authz
 
 image: ## what a release ships: program, bill of materials, OCI image, without a container engine (.cache/release/)
 	@go run ./release -o .cache/release -version '$(VERSION)' $(ARGS)

@@ -198,7 +198,7 @@ func TestDockerfileAgrees(t *testing.T) {
 	}
 	o := options{version: "$VERSION", revision: "$REVISION", source: "$SOURCE"}
 	want := []string{
-		"CGO_ENABLED=0", "GOAMD64=v1", `-trimpath -buildvcs=false -ldflags "-s -w -X main.version=$VERSION"`, "FROM scratch",
+		"CGO_ENABLED=0", "GOAMD64=v1", `-trimpath -buildvcs=false -tags grpcnotrace -ldflags "-s -w -X main.version=$VERSION"`, "FROM scratch",
 		"USER 65532:65532", "--chown=65532:65532 /out/run/authz /run/authz", `ENTRYPOINT ["/authz"]`, `CMD ["run"]`,
 	}
 	for name, value := range o.labels() {

@@ -83,7 +83,7 @@ func NewRedis(c RedisConfig) (*Redis, error) {
 		ContextTimeoutEnabled: true,
 		// Longer than any budget: a connection that takes its time is there for the next
 		// call. The calls themselves don't wait for it.
-		DialTimeout: time.Second, DialerRetries: 1, PoolTimeout: time.Second,
+		DialTimeout: time.Second, PoolTimeout: time.Second,
 		// Nothing that an older server or a proxy would not know.
 		DisableIdentity: true, Protocol: 2,
 	}
