@@ -95,7 +95,7 @@ func ready(w http.ResponseWriter, sources Sources) {
 	if !r.Policy.Loaded {
 		r.Missing = append(r.Missing, "policy")
 	}
-	if r.Policy.LastError != "" {
+	if r.Policy.Loaded && r.Policy.LastError != "" {
 		r.Degraded = append(r.Degraded, "policy: the newest version was refused; an older one is in force")
 	}
 	for _, bundle := range r.Policy.Unfetched {

@@ -96,6 +96,7 @@ func (e *Engine) Load(ctx context.Context) error {
 	switch {
 	case err == nil:
 		e.enforce(next)
+	case errors.Is(err, ErrNotFetched): // there is nothing that could be refused
 	case ctx.Err() == nil: // a load that was called off says nothing about the policy
 		e.recordFailure(err)
 	}

@@ -88,6 +88,10 @@ func (b Bundles) list(m *plugins.Manager) ([]remote, error) {
 			if s := source.Signing; s != nil {
 				strict = bundle.NewVerificationConfig(keys, s.KeyID, s.Scope, s.Exclude)
 			}
+			// With one key it does not matter what the signer called it; OPA's says "default".
+			if strict.KeyID == "" && len(keys) == 1 {
+				strict.KeyID = slices.Collect(maps.Keys(keys))[0]
+			}
 			source.Signing = strict
 		}
 		if at := m.Client(source.Service).Config().URL; source.Signing == nil && !safe(at) {

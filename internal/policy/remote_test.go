@@ -98,7 +98,7 @@ func packed(t *testing.T, revision, private string) []byte {
 		b.Modules = append(b.Modules, bundle.ModuleFile{URL: path, Path: path, Raw: []byte(text), Parsed: ast.MustParseModule(text)})
 	}
 	if private != "" {
-		if err := b.GenerateSignature(bundle.NewSigningConfig(private, "ES256", ""), "ci", true); err != nil {
+		if err := b.GenerateSignature(bundle.NewSigningConfig(private, "ES256", ""), "default", true); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -143,7 +143,7 @@ func TestFetch(t *testing.T) {
 	start(t, engine.Fetch)
 	start(t, engine.Watch)
 	await(t, "a fetch that fails", func() bool { return engine.Status().FetchFailures > 0 })
-	if s := engine.Status(); s.Loaded || !strings.Contains(s.Unfetched["shop"], "Internal Server Error") {
+	if s := engine.Status(); s.Loaded || s.Failures > 0 || !strings.Contains(s.Unfetched["shop"], "Internal Server Error") {
 		t.Errorf("status %+v", s)
 	}
 	server.give(packed(t, "r1", ""))
