@@ -13,7 +13,7 @@ import (
 
 // Manifests returns a stream of YAML or JSON documents with the sidecars in every
 // pod. A document in which nothing changes comes back octet for octet; in the
-// others comments, order and unknown fields stay.
+// others the lines that don't change do, where that can be told.
 func Manifests(text []byte, o Options) ([]byte, []string, error) {
 	return eachDocument(text, func(pod Object) (Object, []string, error) { return Pod(pod, o) })
 }
@@ -99,27 +99,46 @@ func rewrite(text []byte, root *yaml.Node, before, after Object) ([]byte, error)
 	if hasAlias(root) {
 		expand(root.Content[0])
 	}
-	indent, compact := layout(root.Content[0])
+	style := layoutOf(root.Content[0])
+	style.marked = isMarker(bytes.SplitAfterN(text, []byte("\n"), 2)[0])
+	old, err := style.encode(root)
+	if err != nil {
+		return nil, err
+	}
 	update(root.Content[0], before, after)
+	out, err := style.encode(root)
+	if err != nil {
+		return nil, err
+	}
+	// What is to be applied is what was meant, whatever it looks like.
+	if spliced, ok := splice(text, old, out); ok && says(spliced, after) {
+		return spliced, nil
+	}
+	if !says(out, after) {
+		return nil, errors.New("the document can't be written as it was meant: this is a fault of authz; give it as JSON")
+	}
+	return out, nil
+}
+
+// says reports whether the text holds the object.
+func says(text []byte, o Object) bool {
+	var read Object
+	return yaml.Unmarshal(text, &read) == nil && reflect.DeepEqual(read, o)
+}
+
+// encode writes a document.
+func (l layout) encode(root *yaml.Node) ([]byte, error) {
 	var out bytes.Buffer
-	if line, _, _ := bytes.Cut(text, []byte("\n")); isMarker(append(line, '\n')) {
+	if l.marked {
 		out.WriteString("---\n")
 	}
 	e := yaml.NewEncoder(&out)
-	e.SetIndent(indent)
-	if compact {
+	e.SetIndent(l.indent)
+	if l.compact {
 		e.CompactSeqIndent()
 	}
 	if err := e.Encode(root); err != nil {
 		return nil, fmt.Errorf("writing YAML: %w", err)
-	}
-	// What is to be applied is what was meant, whatever it looks like.
-	var check Object
-	if err := yaml.Unmarshal(out.Bytes(), &check); err != nil {
-		return nil, fmt.Errorf("reading what was written: %w", err)
-	}
-	if !reflect.DeepEqual(check, after) {
-		return nil, errors.New("the document can't be written as it was meant: this is a fault of authz; give it as JSON")
 	}
 	return out.Bytes(), nil
 }

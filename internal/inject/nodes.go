@@ -133,9 +133,15 @@ func inOrder(o Object) []string {
 	return list
 }
 
-// layout guesses how the author indents: by how much, and lists or not.
-func layout(n *yaml.Node) (indent int, compact bool) {
-	indent = 2
+// layout is how the author writes: indented by how much, lists or not, and whether
+// the document begins with a marker.
+type layout struct {
+	indent          int
+	compact, marked bool
+}
+
+func layoutOf(n *yaml.Node) layout {
+	indent, compact := 2, false
 	var found, seen bool
 	var walk func(*yaml.Node)
 	walk = func(n *yaml.Node) {
@@ -161,7 +167,7 @@ func layout(n *yaml.Node) (indent int, compact bool) {
 		}
 	}
 	walk(n)
-	return min(indent, 9), compact
+	return layout{indent: min(indent, 9), compact: compact}
 }
 
 func hasAlias(n *yaml.Node) bool {
