@@ -269,7 +269,7 @@ func BenchmarkBody(b *testing.B) {
 
 // Whoever copies the library beside the built-in one is told what to do.
 func TestLibraryTwice(t *testing.T) {
-	engine, err := policy.New(policy.Config{Paths: []string{"authz"}, Library: Library, Decision: "authz/decision", Routes: "authz/config/routes"}, slog.New(slog.DiscardHandler))
+	engine, err := policy.New(policy.Config{Paths: []string{"authz"}, Library: policies.Library, Decision: "authz/decision", Routes: "authz/config/routes"}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
