@@ -128,7 +128,7 @@ func (e *Engine) build(ctx context.Context) (next *compiled, err error) {
 	}
 	if err != nil {
 		err = fmt.Errorf("compiling the policy: %w", err)
-		if e.settings.Library != nil && strings.Contains(err.Error(), "redeclared: library/") {
+		if e.settings.Library != nil && strings.Contains(err.Error(), "annotation redeclared") && strings.Contains(err.Error(), "library/authz/") {
 			err = fmt.Errorf("the paths hold a copy of the policy library, which is built in as well: leave the copy out, or switch the built-in one off (policy.library): %w", err)
 		}
 		if ctx.Err() == nil {
