@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/open-policy-agent/opa/v1/bundle"
 	"github.com/open-policy-agent/opa/v1/download"
@@ -146,7 +147,8 @@ func (e *Engine) Fetch(ctx context.Context) error {
 		f := &fetch{remote: r, engine: e, log: e.log.With("bundle", r.name)}
 		client := m.Client(r.source.Service)
 		if client.Config().Type == "oci" {
-			d := download.NewOCI(r.source.Config, client, r.source.Resource, r.path+".oci").WithCallback(f.done).
+			f.store = r.path + ".oci"
+			d := download.NewOCI(r.source.Config, client, r.source.Resource, f.store).WithCallback(f.done).
 				WithBundleVerificationConfig(r.source.Signing).WithSizeLimitBytes(r.source.SizeLimitBytes).WithBundlePersistence(true)
 			d.Start(ctx)
 			stops = append(stops, d.Stop)
@@ -170,6 +172,11 @@ type fetch struct {
 	engine *Engine
 	log    *slog.Logger
 
+	// store is where the downloader of OCI artifacts keeps all that it ever fetched; kept
+	// is when the bundle before this one had come. Callbacks come one at a time.
+	store string
+	kept  time.Time
+
 	mu   sync.Mutex
 	last string // the failure that the log knows
 }
@@ -178,6 +185,7 @@ func (f *fetch) done(_ context.Context, u download.Update) error {
 	err := u.Error
 	if err == nil && u.Bundle != nil {
 		err = f.keep(u)
+		f.prune()
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -195,6 +203,22 @@ func (f *fetch) done(_ context.Context, u download.Update) error {
 	f.last = text
 	f.engine.noteFetch(f.name, text)
 	return err
+}
+
+// prune removes what the bundles before the last one have left in the store: the
+// directory has a limit, and a pod that exceeds it is evicted.
+func (f *fetch) prune() {
+	blobs := filepath.Join(f.store, "blobs", "sha256")
+	entries, err := os.ReadDir(blobs)
+	if f.store == "" || err != nil {
+		return
+	}
+	for _, entry := range entries {
+		if info, err := entry.Info(); err == nil && info.ModTime().Before(f.kept) {
+			_ = os.Remove(filepath.Join(blobs, entry.Name())) // what is missed is fetched again
+		}
+	}
+	f.kept = time.Now()
 }
 
 // keep puts the bundle into its file, whole or not at all.
