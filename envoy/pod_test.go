@@ -60,7 +60,7 @@ func TestInPod(t *testing.T) {
 	probePort := freePort(t)
 	fitted, err := bootstrap.Fit(envoy.Config, bootstrap.Place{
 		Addresses: []string{podAddress}, Port: port, App: l.Addr().String(), Memory: 256 << 20,
-		ProbePort: probePort, Probes: []bootstrap.Probe{{Path: "/app/liveness", Target: "/healthz?full=1"}},
+		ProbePort: probePort, Drainable: true, Probes: []bootstrap.Probe{{Path: "/app/liveness", Target: "/healthz?full=1"}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -69,8 +69,9 @@ func TestInPod(t *testing.T) {
 	if err != nil || len(findings) > 0 {
 		t.Errorf("lint-envoy finds something: %v %+v", err, findings)
 	}
+	adminPort := freePort(t)
 	// What differs from a pod: where the sidecar's socket is, and a port for the admin interface.
-	config := strings.NewReplacer("/run/authz/authz.sock", s.socket, "port_value: 9902", fmt.Sprintf("port_value: %d", freePort(t))).Replace(string(fitted))
+	config := strings.NewReplacer("/run/authz/authz.sock", s.socket, "port_value: 9902", fmt.Sprintf("port_value: %d", adminPort)).Replace(string(fitted))
 	file := filepath.Join(dir, "envoy.yaml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
@@ -79,7 +80,7 @@ func TestInPod(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := testbed.Start("envoy", exec.Command(binary, "--config-path", file, "--disable-hot-restart", "--concurrency", "2", "--log-level", "info"), nil)
+	p, err := testbed.Start("envoy", exec.Command(binary, "--config-path", file, "--disable-hot-restart", "--drain-strategy", "immediate", "--concurrency", "2", "--log-level", "info"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,6 +145,21 @@ func TestInPod(t *testing.T) {
 	}
 	if n := len(s.checks()); n != 3 {
 		t.Errorf("%d checks, and not three", n)
+	}
+
+	// Drained, it serves on and ends each connection after the answer.
+	if err := bootstrap.Drain(ctx, fmt.Sprintf("127.0.0.1:%d", adminPort)); err != nil {
+		t.Error(err)
+	}
+	for range 2 {
+		answer, err := http.Get(front + "/orders")
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != 403 || !answer.Close {
+			t.Errorf("drained: %d, connection closed: %v", answer.StatusCode, answer.Close)
+		}
 	}
 
 	// An app that binds all addresses does not get the port, even if it is ready to share.

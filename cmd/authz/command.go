@@ -80,7 +80,7 @@ Exit codes: 0 fine, 1 could not run, 2 findings or failed checks,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(runCommand(), validateCommand(), lintEnvoyCommand(), newCommand(), matrixCommand(), importCommand(), inputCommand(), whyCommand(), quotaCommand(), configCommand(), envoyConfigCommand(), injectCommand(), redirectCommand(), webhookCommand(), versionCommand())
+	root.AddCommand(runCommand(), validateCommand(), lintEnvoyCommand(), newCommand(), matrixCommand(), importCommand(), inputCommand(), whyCommand(), quotaCommand(), configCommand(), envoyConfigCommand(), envoyDrainCommand(), injectCommand(), redirectCommand(), webhookCommand(), versionCommand())
 	return root
 }
 

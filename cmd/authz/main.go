@@ -12,6 +12,7 @@
 //	authz lint-envoy  name the settings of an Envoy configuration that open a hole
 //	authz inject      put the sidecars into Kubernetes manifests
 //	authz envoy-config  Envoy's configuration for its place
+//	authz envoy-drain  have Envoy end its connections, politely
 //	authz redirect    have the kernel give what arrives for the app to Envoy
 //	authz webhook     put the sidecars into pods as they are created
 //	authz quota       look at a quota in the shared store, or reset it

@@ -32,6 +32,8 @@ type Place struct {
 	// ProbePort serves /ready, /stats/prometheus and the Probes; 0: there is none.
 	ProbePort int
 	Probes    []Probe
+	// Drainable opens the admin interface for Drain.
+	Drainable bool
 }
 
 // Probe is one request that is passed to the app without a decision.
@@ -82,6 +84,11 @@ func Fit(config []byte, p Place) ([]byte, error) {
 	}
 	if p.Memory > 0 {
 		if err := fitHeap(root, p.Memory); err != nil {
+			return nil, err
+		}
+	}
+	if p.Drainable {
+		if err := allowDrain(root); err != nil {
 			return nil, err
 		}
 	}

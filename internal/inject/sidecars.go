@@ -31,6 +31,7 @@ const (
 	baseDir      = "/etc/authz/envoy"
 	secretDir    = "/etc/authz/secret"                             //nolint:gosec // a directory
 	tokenDir     = "/var/run/secrets/kubernetes.io/serviceaccount" //nolint:gosec // a directory
+	authzBinary  = "/authz"                                        // in its image
 	sidecarUser  = 65532
 	configFile   = "authz.yaml"
 	envoyFile    = "envoy.yaml"
@@ -77,6 +78,9 @@ func setupContainer(s settings, app appPort, probes []string) Object {
 	args := []any{"envoy-config", "--output=" + envoyDir + "/" + envoyFile, "--listen=$(POD_IPS)", fmt.Sprintf("--port=%d", port),
 		fmt.Sprintf("--app=127.0.0.1:%d", app.number), "--app-protocol=" + s.value("app-protocol"),
 		"--memory=" + strconv.FormatInt(octets(s.value("envoy-memory-limit")), 10), fmt.Sprintf("--probe-port=%d", probePort)}
+	if s.drain > 0 {
+		args = append(args, "--drainable")
+	}
 	for _, p := range probes {
 		args = append(args, "--probe="+p)
 	}
@@ -111,6 +115,11 @@ func authzContainer(s settings) Object {
 	// The garbage collector works harder before the kernel's limit is met.
 	c["env"] = []any{Object{"name": "GOMEMLIMIT", "value": strconv.FormatInt(octets(s.value("memory-limit"))/10*9, 10)}}
 	c["ports"] = []any{Object{"name": "authz-ops", "containerPort": opsPort, "protocol": "TCP"}}
+	if s.drain > 0 {
+		// Hooks of all containers run at once when the pod begins to stop; the sidecars
+		// themselves are stopped after the app, Envoy before authz.
+		c["lifecycle"] = Object{"preStop": Object{"exec": Object{"command": []any{authzBinary, "envoy-drain", fmt.Sprintf("--admin=127.0.0.1:%d", adminPort)}}}}
+	}
 	// Listening means that the policies compiled. Keys of issuers may take longer:
 	// until they are there the pod is not ready, but the app may start.
 	c["startupProbe"] = get(opsPort, "/livez", 1, 120)
@@ -126,7 +135,7 @@ func envoyContainer(s settings) Object {
 	// The official image's entrypoint is a script that changes users; the program
 	// itself needs neither it nor a shell.
 	c["command"] = []any{"envoy"}
-	c["args"] = []any{"--config-path", envoyDir + "/" + envoyFile, "--disable-hot-restart",
+	c["args"] = []any{"--config-path", envoyDir + "/" + envoyFile, "--disable-hot-restart", "--drain-strategy", "immediate",
 		"--concurrency", s.value("envoy-concurrency"), "--log-level", s.value("envoy-log-level")}
 	c["restartPolicy"] = "Always"
 	c["ports"] = []any{Object{"name": "envoy-probes", "containerPort": probePort, "protocol": "TCP"}}
