@@ -44,6 +44,7 @@ func TestChartIsTheSame(t *testing.T) {
 	}{
 		{"k8s/injector", nil},
 		{"k8s/overlays/platform", []string{"--set", "monitoring.enabled=true"}},
+		{"k8s/overlays/platform-config", []string{"--set-file", "sidecarConfig=k8s/components/platform-config/config/authz.yaml"}},
 	} {
 		t.Run(c.dir, func(t *testing.T) {
 			byKustomize, byHelm := objects(t, build(t, c.dir)), objects(t, template(t, c.args...))
