@@ -2,6 +2,7 @@ package authz
 
 import (
 	"context"
+	"time"
 
 	"authz/internal/check"
 	"authz/internal/policy"
@@ -29,7 +30,11 @@ func (a *Authorizer) Quick(r *check.Request, space *Space) (d *Decision, ok bool
 		return nil, false
 	}
 	result, ok := a.policy.Cached(r, token)
-	if !ok || !a.countsHere(result) {
+	if !ok {
+		return nil, false
+	}
+	quotas, ok := a.ahead(start, result)
+	if !ok {
 		return nil, false
 	}
 	c := &space.course
@@ -41,7 +46,11 @@ func (a *Authorizer) Quick(r *check.Request, space *Space) (d *Decision, ok bool
 	c.noteResult(result)
 	d = &space.decision
 	d.take(result)
-	d.settle(context.Background(), c, result)
+	if quotas.asked != nil {
+		d.charge(c, result, quotas.asked, quotas.verdict)
+	} else {
+		d.settle(context.Background(), c, result)
+	}
 	a.finish(c, d, space.id[:])
 	return d, true
 }
@@ -56,11 +65,34 @@ type Space struct {
 // Forget lets go of what the decision refers to.
 func (s *Space) Forget() { s.course, s.decision = course{}, Decision{} }
 
-// countsHere says that the quotas of a decision can be counted without waiting.
-func (a *Authorizer) countsHere(r *policy.Result) bool {
+// answered is what quotas have said ahead of the decision.
+type answered struct {
+	asked   []*policy.Quota
+	verdict ratelimit.Verdict
+}
+
+// ahead says that the quotas of a decision can be counted without waiting. The store
+// that replicas share has to be asked to know, and has then charged them.
+func (a *Authorizer) ahead(now time.Time, r *policy.Result) (answered, bool) {
 	if len(r.Quotas) == 0 {
-		return true
+		return answered{}, true
 	}
-	_, here := a.quotas.(*ratelimit.Memory)
-	return here
+	shared, ok := a.quotas.(interface {
+		Quick(time.Time, []ratelimit.Ask) (ratelimit.Verdict, bool)
+	})
+	if !ok {
+		_, here := a.quotas.(*ratelimit.Memory)
+		return answered{}, here
+	}
+	for i := range r.Quotas {
+		if r.Quotas[i].Shadow { // each would have to be asked as well
+			return answered{}, false
+		}
+	}
+	list, asked := asks(r)
+	if len(list) == 0 {
+		return answered{}, true
+	}
+	verdict, ok := shared.Quick(now, list)
+	return answered{asked, verdict}, ok
 }

@@ -1,10 +1,13 @@
 package authz
 
 import (
+	"context"
 	"reflect"
 	"testing"
+	"time"
 
 	"authz/internal/check"
+	"authz/internal/ratelimit"
 )
 
 // quick asks Quick as ask asks Decide.
@@ -60,6 +63,52 @@ func TestQuickCharges(t *testing.T) {
 	}
 	if passed != 2 || quickly == 0 {
 		t.Errorf("%d of 12 requests passed, %d decided at once; want 2 and some", passed, quickly)
+	}
+}
+
+// atHand is a shared store that can sometimes answer without being asked.
+type atHand struct {
+	*ratelimit.Memory
+	hand  bool
+	taken int // by a call that waits
+}
+
+func (s *atHand) Take(ctx context.Context, now time.Time, asks []ratelimit.Ask) (ratelimit.Verdict, error) {
+	s.taken++
+	return s.Memory.Take(ctx, now, asks)
+}
+
+func (s *atHand) Quick(now time.Time, asks []ratelimit.Ask) (ratelimit.Verdict, bool) {
+	if !s.hand {
+		return ratelimit.Verdict{}, false
+	}
+	v, err := s.Memory.Take(context.Background(), now, asks)
+	return v, err == nil
+}
+
+// What the shared store leases is charged once, by whoever decides.
+func TestQuickShared(t *testing.T) {
+	r := newRoom(t, true)
+	store := &atHand{Memory: ratelimit.NewMemory(ratelimit.MemoryConfig{})}
+	r.quotas = store
+	passed, quickly := 0, 0
+	for i := range 12 {
+		store.hand = i%2 == 0
+		d, ok := r.quick("/quota")
+		if ok {
+			quickly++
+			if !store.hand {
+				t.Fatal("decided without having asked")
+			}
+		} else {
+			d = r.ask("/quota")
+		}
+		if d.Outcome == Allowed {
+			passed++
+		}
+	}
+	if passed != 2 || quickly == 0 || quickly+store.taken != 12 {
+		t.Errorf("%d of 12 requests passed, %d decided at once, %d asked; want 2, some, and the rest", passed, quickly, store.taken)
 	}
 }
 

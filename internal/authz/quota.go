@@ -47,6 +47,11 @@ func (d *Decision) enforce(ctx context.Context, c *course, result *policy.Result
 		d.ResponseHeaders = headers
 		return false
 	}
+	return d.charge(c, result, asked, verdict)
+}
+
+// charge takes in what the quotas have answered.
+func (d *Decision) charge(c *course, result *policy.Result, asked []*policy.Quota, verdict ratelimit.Verdict) bool {
 	if verdict.Fallback != "" {
 		c.storeAway = true
 		defer func() { // after the quota that refused, which is the reason
