@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
-	"runtime"
 	"slices"
 	"time"
 
@@ -20,7 +19,7 @@ type Config struct {
 	// Fail records what the door itself refuses. Required.
 	Fail Fail
 
-	// Quick answers what is at hand, over the lean transport. nil: everything is asked
+	// Quick answers what is at hand. nil: everything is asked
 	// of Decide.
 	Quick Quick
 
@@ -157,6 +156,8 @@ const (
 	// gRPC's default of 5 minutes would cut off an Envoy whose connection_keepalive
 	// is set to usual values, and with it every check under way.
 	minPingInterval = time.Second
+
+	streamWorkers = 64
 )
 
 func (c *Config) grpcOptions() []grpc.ServerOption {
@@ -172,6 +173,8 @@ func (c *Config) grpcOptions() []grpc.ServerOption {
 		grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPingInterval, PermitWithoutStream: true}),
-		grpc.NumStreamWorkers(uint32(runtime.GOMAXPROCS(0))),
+		grpc.SharedWriteBuffer(true),
+		// Goroutines that are kept have the stack that a check needs; new ones grow it.
+		grpc.NumStreamWorkers(streamWorkers),
 	}
 }

@@ -19,7 +19,6 @@ import (
 	"authz/internal/ratelimit"
 	"authz/internal/testbed"
 	"authz/internal/token"
-	"authz/internal/unary"
 	"authz/policies"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -137,7 +136,7 @@ func (b *building) check(method string, n int, ttl time.Duration, role string, m
 func (b *building) learned(tb testing.TB, message []byte) {
 	tb.Helper()
 	for range 50 {
-		if _, ok := b.inline(message, unary.Metadata{}, nil); ok {
+		if _, ok := b.inline(message, address{}, nil); ok {
 			return
 		}
 		b.answer(tb.Context(), message, address{})
@@ -157,7 +156,7 @@ func TestHitAllocatesNothing(t *testing.T) {
 		door.learned(t, message)
 		out := make([]byte, 0, 4096)
 		if n := testing.AllocsPerRun(1000, func() {
-			if _, ok := door.inline(message, unary.Metadata{}, out); !ok {
+			if _, ok := door.inline(message, address{}, out); !ok {
 				t.Fatal("no answer")
 			}
 		}); n > 0 {
@@ -177,7 +176,7 @@ func TestHitAnswersAsMiss(t *testing.T) {
 		door.learned(t, door.check(c.method, 1, c.ttl, "viewer"))
 		for n, more := range []map[string]string{nil, {"x_user_id": "eve"}, {"x-user-id": "eve", "x_http_method": "PUT"}, {"x-request-id": "a \"b\""}, {"x-request-id": "a&b"}} {
 			message := door.check(c.method, 2+n, c.ttl, "viewer", more)
-			reply, ok := door.inline(message, unary.Metadata{}, nil)
+			reply, ok := door.inline(message, address{}, nil)
 			if !ok {
 				t.Fatalf("%s: not remembered", c.method)
 			}
@@ -226,7 +225,7 @@ func BenchmarkHit(b *testing.B) {
 			out := make([]byte, 0, 4096)
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, ok := door.inline(message, unary.Metadata{}, out); !ok {
+				if _, ok := door.inline(message, address{}, out); !ok {
 					b.Fatal("no answer")
 				}
 			}

@@ -5,7 +5,6 @@ import (
 
 	"authz/internal/authz"
 	"authz/internal/check"
-	"authz/internal/unary"
 )
 
 // Quick is Decide for a request whose answer is at hand; where it says no, nothing has
@@ -13,11 +12,10 @@ import (
 // nobody else uses space.
 type Quick func(r *check.Request, space *authz.Space) (*authz.Decision, bool)
 
-// inline answers a check on the connection's own goroutine, from the message as it
-// lies in the read buffer, if the answer is at hand. Everything else takes the long
-// way, from the beginning: a request that is malformed, a panic, an answer that can't
-// be sent.
-func (s *Server) inline(message []byte, md unary.Metadata, out []byte) (reply []byte, ok bool) {
+// inline answers a check on the spot, from the message as it lies in the transport's
+// buffer, if the answer is at hand. Everything else takes the long way, from the
+// beginning: a request that is malformed, a panic, an answer that can't be sent.
+func (s *Server) inline(message []byte, a address, out []byte) (reply []byte, ok bool) {
 	room := rooms.Get().(*room) //nolint:forcetypeassert // nothing else is put there
 	d := &room.described
 	defer func() {
@@ -34,8 +32,7 @@ func (s *Server) inline(message []byte, md unary.Metadata, out []byte) (reply []
 		return nil, false
 	}
 	r := s.reader.judge(d)
-	value, _ := md.Lookup(clientAddress)
-	address{value, md.Count(clientAddress)}.resolve(r)
+	a.resolve(r)
 	if r.Fault != nil {
 		return nil, false
 	}

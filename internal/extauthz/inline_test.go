@@ -7,7 +7,6 @@ import (
 
 	"authz/internal/authz"
 	"authz/internal/check"
-	"authz/internal/unary"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"google.golang.org/protobuf/proto"
@@ -32,7 +31,7 @@ func TestInlineAnswers(t *testing.T) {
 	s := inlined(t, quick)
 	for _, path := range []string{"/first", "/second/longer", "/3"} {
 		message := encoded(httpCheck("GET", path, map[string]string{"x-request-id": "r" + path[1:2], "accept": "a/b"}))
-		reply, ok := s.inline(message, unary.Metadata{}, []byte("before"))
+		reply, ok := s.inline(message, address{}, []byte("before"))
 		if !ok {
 			t.Fatal("no answer")
 		}
@@ -64,11 +63,11 @@ func TestInlineLeaves(t *testing.T) {
 		"an unusual check":      encoded(parse(t, `attributes{source{address{pipe{path:"/s"}}} request{http{method:"GET" path:"/" host:"a" scheme:"http"}}}`)),
 		"a header in two forms": encoded(httpCheck("GET", "/", map[string]string{"a": "1", "A": "2"})),
 	} {
-		if reply, ok := s.inline(message, unary.Metadata{}, nil); ok || reply != nil || asked {
+		if reply, ok := s.inline(message, address{}, nil); ok || reply != nil || asked {
 			t.Errorf("%s: answered %v, asked %v", name, ok, asked)
 		}
 	}
-	if _, ok := s.inline(encoded(httpCheck("GET", "/", nil)), unary.Metadata{}, nil); ok || !asked {
+	if _, ok := s.inline(encoded(httpCheck("GET", "/", nil)), address{}, nil); ok || !asked {
 		t.Errorf("nothing at hand: answered %v, asked %v", ok, asked)
 	}
 }
@@ -76,13 +75,13 @@ func TestInlineLeaves(t *testing.T) {
 // A panic leaves the check to Decide; an answer that can't be sent is a 500.
 func TestInlineFailures(t *testing.T) {
 	s := inlined(t, func(*check.Request, *authz.Space) (*authz.Decision, bool) { panic("boom") })
-	if _, ok := s.inline(encoded(httpCheck("GET", "/", nil)), unary.Metadata{}, nil); ok {
+	if _, ok := s.inline(encoded(httpCheck("GET", "/", nil)), address{}, nil); ok {
 		t.Error("an answer after a panic")
 	}
 	s = inlined(t, func(*check.Request, *authz.Space) (*authz.Decision, bool) {
 		return &authz.Decision{Outcome: authz.Allowed, Spent: -1, Headers: []h{{Name: "x", Value: "a\nb"}}}, true
 	})
-	reply, ok := s.inline(encoded(httpCheck("GET", "/", nil)), unary.Metadata{}, nil)
+	reply, ok := s.inline(encoded(httpCheck("GET", "/", nil)), address{}, nil)
 	var got authv3.CheckResponse
 	if err := proto.Unmarshal(reply, &got); !ok || err != nil || got.GetDeniedResponse().GetStatus().GetCode() != 500 {
 		t.Errorf("%v, %v: %v", ok, err, &got)
@@ -99,7 +98,7 @@ func BenchmarkInline(b *testing.B) {
 	out := make([]byte, 0, 4096)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, ok := s.inline(message, unary.Metadata{}, out); !ok {
+		if _, ok := s.inline(message, address{}, out); !ok {
 			b.Fatal("no answer")
 		}
 	}

@@ -105,7 +105,10 @@ func (s *Server) newLean() (transport, error) {
 	}
 	var inline unary.Inline
 	if s.config.Quick != nil {
-		inline = s.inline
+		inline = func(message []byte, md unary.Metadata, out []byte) ([]byte, bool) {
+			value, _ := md.Lookup(clientAddress)
+			return s.inline(message, address{value, md.Count(clientAddress)}, out)
+		}
 	}
 	server.Register("/"+serviceName+"/Check", inline, func(ctx context.Context, message []byte, md unary.Metadata) []byte {
 		defer s.inFlight.Add(-1)

@@ -27,7 +27,7 @@ const (
 
 	readBuffer = 32 << 10 // at least maxFrame + frameHeader
 	flushAt    = 32 << 10 // answers that wait before they are written ahead of time
-	answerRoom = 1024     // what an inline answer finds, to be built in place
+	answerRoom = 4096     // what an inline answer finds, to be built in place
 	keepWrite  = 64 << 10 // a larger write buffer is given back
 )
 
