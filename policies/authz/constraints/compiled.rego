@@ -35,13 +35,59 @@ _is_name(path, i) if path[i - 1] in {"$defs", "definitions", "patternProperties"
 # What some composed part refers to stays open: the parts of an allOf would refuse
 # each other's fields. The path's own root is open where parameters need not be named.
 _closing(place, schema) := [{"op": "add", "path": array.concat(path, ["additionalProperties"]), "value": false} |
-	count(_references(schema)) > 0
-	open := {_target(ref) | some [path, ref] in _references(schema); _composed(path)} | {root | root := []; place == "params"}
+	open := _composed_targets(schema) | {root | root := []; place == "params"}
 	walk(schema, [path, node])
 	_closed(node)
 	_plain(path)
 	not _root(path) in open
 ]
+
+_composed_targets(schema) := {_target(ref) | some [path, ref] in _references(schema); _composed(path)}
+
+# METADATA
+# description: The root stays open in the schema, and what it does not name is looked for apart.
+loose(place, schema) if {
+	place != "params"
+	[] in _composed_targets(schema)
+}
+
+# METADATA
+# description: Some text has a format to be judged beyond its pattern.
+formatted(schema) if {
+	walk(schema, [_, node])
+	is_string(node.format)
+}
+
+# METADATA
+# description: |
+#   No document that the schema lets pass is deeper than the limit: each of its places is
+#   a value, an object of named fields or a list.
+bounded(schema, limit) if {
+	is_object(schema)
+	count([path |
+		walk(schema, [path, node])
+		not _shallow(path, node, limit)
+		_plain(path)
+	]) == 0
+}
+
+_shallow(path, node, limit) if {
+	count(path) <= limit
+	not node["$ref"]
+	_flat(node)
+}
+
+_flat(node) if node.type in {"boolean", "integer", "null", "number", "string"}
+
+_flat(node) if {
+	node.type == "object"
+	_closed(node)
+}
+
+_flat(node) if {
+	node.type == "array"
+	is_object(node.items)
+}
 
 _references(schema) := {[path, ref] |
 	walk(schema, [path, node])

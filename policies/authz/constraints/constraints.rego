@@ -57,6 +57,7 @@ violations contains violation if {
 
 violations contains {"field": "body", "rule": "maxDepth"} if {
 	_reads_body
+	not "body" in route.row.constraints.bounded
 	some path, _ in _walked(_document("body"))
 	count(path) > _limits.max_depth
 }
@@ -177,9 +178,10 @@ _one(schema, value) := to_number(value) if {
 # The built-in reads text as JSON, so a document that is not an object or a list
 # is given as the text that it is in JSON.
 _schema_faults(place, schema, document) := {{"field": _field(place, fault), "rule": _rule(fault)} |
-	some fault in json.match_schema(_structured(document), schema)[1]
+	some fault in result[1]
 } if {
-	is_boolean(json.match_schema(_structured(document), schema)[0])
+	result := json.match_schema(_structured(document), schema)
+	is_boolean(result[0])
 }
 
 _structured(document) := document if is_object(document)
@@ -192,19 +194,23 @@ _format_faults(place, schema, document) := {{"field": _named(place, path), "rule
 	some path, value in _walked(document)
 	is_string(value)
 	not formats.valid(object.get(_at(schema, path), "format", ""), value)
-}
+} if {
+	place in route.row.constraints.formatted
+} else := set()
 
-# Composed schemas say for themselves what else there may be.
+# Where the schema itself is not closed.
 _unknown(place, schema, document) := {{"field": _named(place, array.concat(path, [name])), "rule": "additionalProperties"} |
-	place != "params"
 	some path, value in _walked(document)
 	is_object(value)
 	node := _at(schema, path)
 	_closed(node)
 	some name, _ in value
 	not name in object.keys(node.properties)
-}
+} if {
+	place in route.row.constraints.loose
+} else := set()
 
+# Composed schemas say for themselves what else there may be.
 _closed(node) if {
 	is_object(node.properties)
 	count(object.filter(node, _open_keywords)) == 0

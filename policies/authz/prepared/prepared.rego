@@ -64,15 +64,18 @@ rows[id] := {
 
 # Limits are the route's over the general ones. Only with schemas is there anything
 # to match.
-_constraints(row) := object.union({"limits": limits}, _schemas(row)) if {
+_constraints(row) := object.union({"limits": limits}, _schemas(row, limits)) if {
 	limits := object.union(config.constraints, object.get(row, "limits", {}))
 }
 
-_schemas(row) := {"schemas": schemas} if {
-	schemas := {place: constraints.compiled(place, _schema(given)) |
-		some place, given in object.filter(row, ["params", "query", "headers", "body"])
-	}
-	count(schemas) > 0
+_schemas(row, limits) := {
+	"schemas": {place: constraints.compiled(place, schema) | some place, schema in given},
+	"loose": [place | some place, schema in given; constraints.loose(place, schema)],
+	"formatted": [place | some place, schema in given; constraints.formatted(schema)],
+	"bounded": [place | some place, schema in given; constraints.bounded(schema, limits.max_depth)],
+} if {
+	given := {place: _schema(asked) | some place, asked in object.filter(row, ["params", "query", "headers", "body"])}
+	count(given) > 0
 } else := {}
 
 # A schema is written in place or named.

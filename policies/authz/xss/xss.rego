@@ -80,7 +80,10 @@ _plain(field) := concat(".", [step | some step in split(field, "."); not regex.m
 
 # METADATA
 # description: Whether text carries script.
-script(text) if regex.match(_pattern, text)
+script(text) if {
+	regex.match(`[<%:=]`, text) # each pattern has one of these, and most text has none
+	regex.match(_pattern, text)
+}
 
 _pattern := concat("", ["(?is)", concat("|", _patterns)])
 

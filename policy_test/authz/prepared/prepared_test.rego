@@ -45,6 +45,9 @@ test_a_row if {
 		"constraints": {
 			"limits": object.union(defaults.constraints, {"max_bytes": 1}),
 			"schemas": {"body": {"type": "object"}, "query": {"type": "object"}},
+			"bounded": [],
+			"formatted": [],
+			"loose": [],
 		},
 		"xss": {"mode": "off", "fields": {}, "flags": false, "on": false},
 	})
