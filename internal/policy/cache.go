@@ -34,6 +34,9 @@ const (
 	// worthwhile of them has to be found, or the route is left alone for a pause.
 	trialSize  = 512
 	worthwhile = 20
+	// hopeless is how many evaluations are recorded that read what no two requests share
+	// (a body, a time), while nothing is found.
+	hopeless   = 16
 	firstPause = 4096
 	lastPause  = 1 << 20
 )
@@ -44,6 +47,7 @@ type routeMemory struct {
 	mu     sync.Mutex // one shape is added at a time
 
 	asked, found atomic.Int64 // of the trial under way
+	alone        atomic.Int64 // decisions met in it that no other request can share
 	pause        atomic.Int64 // requests that are still let by
 	nextPause    atomic.Int64
 	reason       atomic.Pointer[string] // why decisions are not kept; the last one met
@@ -155,12 +159,25 @@ func (m *routeMemory) learning() bool {
 	}
 	found := m.found.Swap(0)
 	m.asked.Store(0)
+	m.alone.Store(0)
 	if found*worthwhile < missed {
 		m.rest("hardly two requests are alike")
 		return false
 	}
 	m.nextPause.Store(0)
 	return true
+}
+
+// giveUp notes a decision that no other request can share, and leaves the route alone
+// if it has hardly any others.
+func (m *routeMemory) giveUp(why string) {
+	if m.alone.Add(1) <= hopeless || m.found.Load() > 0 {
+		m.reason.Store(&why)
+		return
+	}
+	m.asked.Store(0)
+	m.alone.Store(0)
+	m.rest(why)
 }
 
 // rest leaves the route alone for a number of requests, longer each time.
@@ -213,8 +230,7 @@ func (d *decisionCache) keep(k *key, m *routeMemory, reads shape, result *Result
 	}
 	for _, i := range reads {
 		if d.readings.reads[i].varies(nil) && d.readings.reads[i].varies(&row{}) { // whatever the route
-			why := "reads " + d.readings.reads[i].name
-			m.reason.Store(&why)
+			m.giveUp("reads " + d.readings.reads[i].name)
 			return
 		}
 	}

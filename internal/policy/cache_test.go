@@ -251,6 +251,26 @@ func TestCacheRests(t *testing.T) {
 	}
 }
 
+// A route whose decisions read what no two requests share is left alone soon: recording
+// costs more than evaluating does.
+func TestCacheGivesUp(t *testing.T) {
+	files := tree{"a.rego": "package authz\ndecision := {\"allowed\": input.parsed_body.a == 1}"}
+	engine := loadedEngine(t, files, Config{CacheBytes: 1 << 20})
+	for i := range hopeless + 1 {
+		if off := engine.Status().Cache.RoutesOff; off != 0 {
+			t.Fatalf("off after %d", i)
+		}
+		r := shopRequest()
+		r.Body = check.Body{Parsed: true, Value: map[string]any{"a": "x", "n": fmt.Sprint(i)}}
+		if _, err := engine.Eval(t.Context(), r, shopToken()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if off := engine.Status().Cache.RoutesOff; off != 1 {
+		t.Errorf("%d routes off", off)
+	}
+}
+
 // Reloads, evictions and hits at once: for the race detector.
 func TestCacheTogether(t *testing.T) {
 	dir := t.TempDir()
