@@ -173,7 +173,6 @@ func (c *Config) grpcOptions() []grpc.ServerOption {
 		grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPingInterval, PermitWithoutStream: true}),
-		grpc.SharedWriteBuffer(true),
 		// Goroutines that are kept have the stack that a check needs; new ones grow it.
 		grpc.NumStreamWorkers(streamWorkers),
 	}
