@@ -60,7 +60,7 @@ func TestInPod(t *testing.T) {
 	probePort := freePort(t)
 	fitted, err := bootstrap.Fit(envoy.Config, bootstrap.Place{
 		Addresses: []string{podAddress}, Port: port, App: l.Addr().String(), Memory: 256 << 20,
-		ProbePort: probePort, Drainable: true, Probes: []bootstrap.Probe{{Path: "/app/liveness", Target: "/healthz?full=1"}},
+		ProbePort: probePort, Drainable: true, Probes: []bootstrap.Probe{{Path: "/app/liveness", Target: "/healthz?full=1"}, {Path: "/app/startup"}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -162,8 +162,22 @@ func TestInPod(t *testing.T) {
 		}
 	}
 
-	// An app that binds all addresses does not get the port, even if it is ready to share.
+	// A TCP probe is answered by whether the app accepts connections.
+	accepts := func(want int) {
+		t.Helper()
+		for status, body := ask(t, "GET", probes+"/app/startup"); status != want; status, body = ask(t, "GET", probes+"/app/startup") {
+			select {
+			case <-ctx.Done():
+				t.Fatalf("%d %s, and never %d", status, body, want)
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}
+	accepts(200)
 	app.Close()
+	accepts(503)
+
+	// An app that binds all addresses does not get the port, even if it is ready to share.
 	sharing := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		return c.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) })
 	}}

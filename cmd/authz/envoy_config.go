@@ -38,7 +38,7 @@ cluster named app.`,
 	flags.Int64Var(&p.Memory, "memory", 0, "limit of Envoy's memory in bytes; four fifths of it are for its heap")
 	flags.IntVar(&p.ProbePort, "probe-port", 0, "port for probes and figures; 0: none")
 	flags.BoolVar(&p.Drainable, "drainable", false, "let authz envoy-drain drain it through the admin interface")
-	probes := flags.StringArray("probe", nil, "a request that passes to the app without a decision: /path=/path-of-the-app, or grpc for gRPC's health check")
+	probes := flags.StringArray("probe", nil, "a request that passes to the app without a decision: /path=/path-of-the-app, /path=tcp for whether it accepts connections, or grpc for gRPC's health check")
 	base := flags.String("base", "", "a configuration to fit instead of the built-in one")
 	output := flags.String("output", "", "file to write; default: standard output")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -31,8 +31,8 @@ Windows, no known port) is refused with the way out, and then nothing is written
 pod label authz.dev/inject: "false" leaves a workload alone.
 
 Envoy takes over the app's port at the pod's address, so Services and named ports stay
-as they are. The app must listen on 127.0.0.1 with the same port. Its HTTP and gRPC
-probes go on asking the app.
+as they are. The app must listen on 127.0.0.1 with the same port. Its probes go
+on asking the app.
 
 A pod template says what it needs with annotations, such as authz.dev/app-port: "8080"
 or authz.dev/policies: shop-policies; --set gives one to those that don't say it.

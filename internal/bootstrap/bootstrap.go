@@ -39,18 +39,22 @@ type Place struct {
 // Probe is one request that is passed to the app without a decision.
 type Probe struct {
 	// Path is what is asked for, to the letter, and Target what the app is asked
-	// instead. Both empty: gRPC's health check.
+	// instead. Both empty: gRPC's health check. Path alone: whether the app's port
+	// accepts connections.
 	Path, Target string
 }
 
-// ParseProbe reads /path=/target, or grpc.
+// ParseProbe reads /path=/target, /path=tcp, or grpc.
 func ParseProbe(s string) (Probe, error) {
 	if s == "grpc" {
 		return Probe{}, nil
 	}
 	path, target, ok := strings.Cut(s, "=")
+	if target == "tcp" && strings.HasPrefix(path, "/") {
+		return Probe{Path: path}, nil
+	}
 	if !ok || !strings.HasPrefix(path, "/") || !strings.HasPrefix(target, "/") || path == readyPath || path == statsPath {
-		return Probe{}, fmt.Errorf("probe %q: write /path=/path-of-the-app, or grpc", s)
+		return Probe{}, fmt.Errorf("probe %q: write /path=/path-of-the-app, /path=tcp, or grpc", s)
 	}
 	return Probe{path, target}, nil
 }

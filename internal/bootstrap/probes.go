@@ -76,25 +76,60 @@ func (p Place) addProbes(root, resources, app *yaml.Node) error {
 	}
 	add("GET", readyPath, "admin", readyPath)
 	add("GET", statsPath, "admin", statsPath)
+	filters := at(l, "filter_chains", "0", "filters", "0", "typed_config", "http_filters")
+	own, connects := false, false
 	for _, probe := range p.Probes {
-		if probe.Path == "" {
-			add("POST", "/grpc.health.v1.Health/Check", "app-probes", "/grpc.health.v1.Health/Check")
-		} else {
+		switch {
+		case probe.Path == "":
+			add("POST", grpcHealth, "app-probes", grpcHealth)
+			own = true
+		case probe.Target == "":
+			filters.Content = append([]*yaml.Node{node(acceptsFilter(probe.Path))}, filters.Content...)
+			connects = true
+		default:
 			add("GET", probe.Path, "app-probes", probe.Target)
+			own = true
 		}
 	}
 	routes.Style = 0
-	if len(p.Probes) > 0 {
+	if connects {
+		clusters.Content = append(clusters.Content, node(acceptsCluster(at(app, "load_assignment", "endpoints"))))
+	}
+	if own {
 		// A cluster of its own: the app's may be full, and the app alive.
-		own := copied(app)
-		set(own, "name", "app-probes")
-		set(at(own, "load_assignment"), "cluster_name", "app-probes")
-		own.HeadComment = ""
-		clusters.Content = append(clusters.Content, own)
+		c := copied(app)
+		set(c, "name", "app-probes")
+		set(at(c, "load_assignment"), "cluster_name", "app-probes")
+		c.HeadComment = ""
+		clusters.Content = append(clusters.Content, c)
 	}
 	listeners := at(resources, "listeners")
 	listeners.Content = append(listeners.Content, l)
 	return nil
+}
+
+const grpcHealth = "/grpc.health.v1.Health/Check"
+
+// acceptsFilter answers a path by whether the app's port accepts connections.
+func acceptsFilter(path string) map[string]any {
+	return map[string]any{"name": "envoy.filters.http.health_check", "typed_config": map[string]any{
+		"@type":                           "type.googleapis.com/envoy.extensions.filters.http.health_check.v3.HealthCheck",
+		"pass_through_mode":               false,
+		"headers":                         []any{exact(":path", path)},
+		"cluster_min_healthy_percentages": map[string]any{"app-accepts": map[string]any{"value": 100}},
+	}}
+}
+
+// acceptsCluster is where Envoy finds that out, each second. No request goes there.
+func acceptsCluster(endpoints *yaml.Node) map[string]any {
+	return map[string]any{
+		"name": "app-accepts", "type": "STATIC", "connect_timeout": "1s",
+		"health_checks": []any{map[string]any{
+			"timeout": "1s", "interval": "1s", "no_traffic_interval": "1s", "healthy_threshold": 1, "unhealthy_threshold": 1,
+			"tcp_health_check": map[string]any{},
+		}},
+		"load_assignment": map[string]any{"cluster_name": "app-accepts", "endpoints": endpoints},
+	}
 }
 
 func exact(header, value string) map[string]any {

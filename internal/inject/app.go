@@ -113,7 +113,10 @@ func takeHandler(container, handler Object, app appPort, protocol, id string) (p
 		}
 		switch {
 		case kind == "tcpSocket":
-			return "", "it now asks Envoy, which has the port, and no longer the app; make it an httpGet probe to go on asking the app"
+			// Envoy has the port, so it would answer for the app: it is asked what it knows.
+			delete(handler, kind)
+			handler["httpGet"] = Object{"path": "/" + id, "port": probePort}
+			return "/" + id + "=tcp", ""
 		case kind == "grpc" && protocol != "h2c":
 			return "", fmt.Sprintf("gRPC needs the annotation %sapp-protocol: h2c; without it the probe fails", Prefix)
 		case kind == "grpc":
