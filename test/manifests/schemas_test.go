@@ -209,14 +209,15 @@ func strict(node any) any {
 // conform lets kubeconform judge objects, and wants every one of them to have a schema.
 func conform(t *testing.T, objects []byte) {
 	t.Helper()
+	kubeconform := tool(t, "kubeconform")
 	location := schemas(t) + "/{{.ResourceKind}}-{{.Group}}-{{.ResourceAPIVersion}}.json"
-	output(t, objects, tool(t, "kubeconform"), "-strict", "-summary", "-schema-location", location)
+	output(t, objects, kubeconform, "-strict", "-summary", "-schema-location", location)
 }
 
 // The schemas refuse what the API server would refuse, or would silently drop.
 func TestSchemasRefuse(t *testing.T) {
-	location := schemas(t) + "/{{.ResourceKind}}-{{.Group}}-{{.ResourceAPIVersion}}.json"
 	kubeconform := tool(t, "kubeconform")
+	location := schemas(t) + "/{{.ResourceKind}}-{{.Group}}-{{.ResourceAPIVersion}}.json"
 	const pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: a, %s}]}\n"
 	const policy = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: a}\nspec: {%s}\n"
 	for _, c := range []struct{ name, object, want string }{
