@@ -6,10 +6,26 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 )
+
+// The API server of Kubernetes serves its keys under their own media type alone.
+func TestKeySetMediaType(t *testing.T) {
+	i := startIssuer(t, func(w http.ResponseWriter, r *http.Request) {
+		if !strings.Contains(r.Header.Get("Accept"), "application/jwk-set+json") {
+			w.WriteHeader(http.StatusNotAcceptable)
+			return
+		}
+		w.Header().Set("Content-Type", "application/jwk-set+json")
+		body(named("r1"))(w, r)
+	})
+	s, c, _ := start(t, Config{URL: i.URL})
+	c.fetched(t)
+	wantKey(t, s, "r1")
+}
 
 // Whatever the issuer answers, the last good set stays in force and requests go on.
 func TestBadAnswersKeepTheLastGoodSet(t *testing.T) {

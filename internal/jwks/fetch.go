@@ -136,7 +136,9 @@ func (s *source) get(ctx context.Context, address string, conditional bool) (ans
 	if err != nil {
 		return answer{}, errors.New("is not a URL")
 	}
-	req.Header.Set("Accept", "application/json")
+	// Kubernetes serves its key set as application/jwk-set+json (RFC 7517, 8.5) and
+	// answers 406 to whoever takes no other kind of JSON.
+	req.Header.Set("Accept", "application/json, application/jwk-set+json")
 	req.Header.Set("User-Agent", "authz")
 	asked := conditional && s.etag != "" && s.etagURL == address
 	if asked {
