@@ -2,7 +2,7 @@
 # pinned in tools/ and go.mod, fetched once and kept in .cache/ or Go's own caches.
 
 .DEFAULT_GOAL := help
-.PHONY: help build envoy image chromium node demo express test test-short lint policies format fuzz bench clean
+.PHONY: help build envoy image chromium node demo express test test-kubernetes test-short lint policies format fuzz bench clean
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 5m
@@ -53,6 +53,11 @@ test: ## everything: format, vet, lint, policies, unit and end-to-end tests with
 	@tools/stage 'go test -race, end to end through Envoy and in a browser included' go test -race -count=1 -timeout 30m ./...
 	@tools/stage 'demo' $(MAKE) --no-print-directory demo ARGS=--check
 	@printf '\nEverything passed.\n'
+
+test-kubernetes: envoy ## everything on a real Kubernetes of one node, in namespaces of its own (Linux, root; ARGS='-only webhook')
+	@go run ./release -o .cache/release -version '$(VERSION)' -name localhost/authz:test -platforms "$$(go env GOARCH)"
+	@go build -o .cache/bin/kubernetes ./test/kubernetes
+	@cluster=$$(tools/get-kubernetes | tail -n 1) && [ -n "$$cluster" ] && .cache/bin/kubernetes -cluster "$$cluster" $(ARGS)
 
 test-short: ## unit tests and policy tests only: no Envoy, no race detector
 	@$(MAKE) --no-print-directory policies

@@ -41,6 +41,8 @@ type Image struct {
 	Env                 []string
 	Labels              map[string]string // repeated as annotations, which registries show
 	Created             time.Time
+	// Plain leaves the layers as they are: for images that stay on this machine.
+	Plain bool
 }
 
 // Platform is the image of one architecture.
@@ -80,7 +82,7 @@ const (
 	indexType    = "application/vnd.oci.image.index.v1+json"
 	manifestType = "application/vnd.oci.image.manifest.v1+json"
 	configType   = "application/vnd.oci.image.config.v1+json"
-	layerType    = "application/vnd.oci.image.layer.v1.tar+gzip"
+	layerType    = "application/vnd.oci.image.layer.v1.tar"
 )
 
 // Write writes the layout of an image as a tar.
@@ -124,11 +126,14 @@ func (l *layout) platform(image Image, p Platform, written *Written) (descriptor
 	if err != nil {
 		return descriptor{}, err
 	}
-	packed, err := compress(plain)
-	if err != nil {
-		return descriptor{}, err
+	mediaType, packed := layerType, plain
+	if !image.Plain {
+		mediaType += "+gzip"
+		if packed, err = compress(plain); err != nil {
+			return descriptor{}, err
+		}
 	}
-	layerDescriptor := l.blob(layerType, packed)
+	layerDescriptor := l.blob(mediaType, packed)
 	config := l.document(configType, map[string]any{
 		"created": l.created.Format(time.RFC3339), "architecture": p.Architecture, "os": "linux",
 		"config": map[string]any{
