@@ -33,6 +33,7 @@ listen:
 ops: 9901
 policy:
   timeout: 10s
+  bundles: {dir: /tmp}
 issuers:
   - issuer: https://id.example.com/
     secret: hunter2-hunter2-hunter2-hunter2-hunter2
@@ -56,12 +57,13 @@ tokn: {}
 		{"ops", "takes keys and values"},
 		{"issuers[0].secret", "env:NAME or file:/path"},
 		{"issuers[1].audiences", "takes a list"},
-		{"log", "already given in line 17"},
+		{"log", "already given in line 18"},
 		{"tokn", "did you mean token?"},
 		{"AUTHZ_LISTEN_SOKET", "did you mean AUTHZ_LISTEN_SOCKET?"},
 		{"--quotas.max_keys", "not a whole number"},
 		{"listen.address", "is not loopback and has no TLS"},
 		{"policy.paths", "is missing"},
+		{"policy.bundles", "needs both"},
 		{"policy.timeout", "longer than listen.check_timeout"},
 		{"issuers[0].audiences", "made for another service"},
 		{"issuers[1].audiences", "made for another service"},

@@ -24,6 +24,9 @@ func (c *Config) validate() faults {
 	if len(c.Policy.Paths) == 0 && c.Policy.Bundles.Config == "" {
 		r.fault("policy.paths", 0, "is missing: name the directories of your policies and their data")
 	}
+	if b := c.Policy.Bundles; (b.Config == "") != (b.Dir == "") {
+		r.fault("policy.bundles", 0, "needs both: config, which says what is fetched, and dir, where it is kept")
+	}
 	for i, path := range c.Policy.Paths {
 		if _, err := os.Stat(path); err != nil {
 			r.fault(fmt.Sprintf("policy.paths[%d]", i), 0, "%v", err)
