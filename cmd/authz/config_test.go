@@ -105,12 +105,23 @@ func TestRedisFaults(t *testing.T) {
 		"quotas.redis.tls.enabled":       "{addresses: [a:1], tls: {ca_file: x}}",
 		"quotas.redis.sentinel_password": "{addresses: [a:1], sentinel_password: 'env:X'}",
 		"quotas.redis.password":          "{addresses: [a:1], password: hunter2}",
+		"quotas.redis.username":          "{addresses: [a:1], username: u}",
+		"quotas.redis.prefix":            "{addresses: [a:1], prefix: '{a}'}",
 	} {
-		_, err := read(t, minimal+"quotas: {redis: "+text+"}\n", nil, nil)
-		var got faults
-		if !errors.As(err, &got) || len(got) != 1 || got[0].Key != key {
-			t.Errorf("%s: got %v", key, err)
-		}
+		wantRedisFault(t, key, text)
+	}
+	for _, address := range []string{":6379", "a:", "a:0", "a:65536", "a:redis", "a:1:2", "redis://u:hunter2@a:6379", "u:hunter2@a:6379"} {
+		wantRedisFault(t, "quotas.redis.addresses[0]", "{addresses: ['"+address+"']}")
+	}
+}
+
+// wantRedisFault wants one fault, which repeats no password.
+func wantRedisFault(t *testing.T, key, text string) {
+	t.Helper()
+	_, err := read(t, minimal+"quotas: {redis: "+text+"}\n", nil, nil)
+	var got faults
+	if !errors.As(err, &got) || len(got) != 1 || got[0].Key != key || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("%s: got %v", text, err)
 	}
 }
 

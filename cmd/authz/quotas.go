@@ -8,6 +8,8 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"authz/internal/authz"
@@ -123,6 +125,19 @@ func (q *quotas) status() ops.QuotaStore {
 	}
 }
 
+// notAnAddress says what is wrong with an address, or nothing. One that has a user or a
+// password in it is not repeated.
+func notAnAddress(a string) string {
+	if strings.ContainsAny(a, "@/") {
+		return "is a URL: give host:port, with username, password and tls as keys of their own"
+	}
+	host, port, err := net.SplitHostPort(a)
+	if n, wrong := strconv.ParseUint(port, 10, 16); err != nil || host == "" || wrong != nil || n == 0 {
+		return fmt.Sprintf("%q is not host:port", a)
+	}
+	return ""
+}
+
 // validateQuotas finds what is wrong with the shared store's settings.
 func (c *Config) validateQuotas(r *reader) {
 	q := &c.Quotas.Redis
@@ -138,8 +153,8 @@ func (c *Config) validateQuotas(r *reader) {
 		}
 	}
 	for i, a := range q.Addresses {
-		if _, _, err := net.SplitHostPort(a); err != nil {
-			r.fault(fmt.Sprintf("quotas.redis.addresses[%d]", i), 0, "%q is not host:port: %v", a, err)
+		if what := notAnAddress(a); what != "" {
+			r.fault(fmt.Sprintf("quotas.redis.addresses[%d]", i), 0, "%s", what)
 		}
 	}
 	if len(q.Addresses) == 0 {
@@ -153,6 +168,8 @@ func (c *Config) validateQuotas(r *reader) {
 		{(q.Mode == "sentinel") != (q.Master != ""), "master", "goes with mode sentinel, and mode sentinel needs it"},
 		{q.Mode == "cluster" && q.DB != 0, "db", "must be 0 in mode cluster"},
 		{q.DB < 0, "db", "must not be negative"},
+		{strings.ContainsAny(q.Prefix, "{}"), "prefix", "must not hold { or }: they choose the slot in a Cluster"},
+		{q.Username != "" && q.Password.IsZero(), "username", "goes with a password"},
 		{q.Timeout == 0, "timeout", "must be more than nothing"},
 		{q.Timeout >= c.Listen.CheckTimeout, "timeout", "must be shorter than listen.check_timeout (" + time.Duration(c.Listen.CheckTimeout).String() + ")"},
 		{q.Lease > Duration(time.Minute), "lease", "is longer than 1m: a lease is a fraction of a window"},

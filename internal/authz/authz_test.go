@@ -302,6 +302,37 @@ func TestQuotaError(t *testing.T) {
 	}
 }
 
+// dated remembers the time that quotas are asked with.
+type dated struct {
+	Quotas
+	at []time.Time
+}
+
+func (d *dated) Take(ctx context.Context, now time.Time, asks []ratelimit.Ask) (ratelimit.Verdict, error) {
+	d.at = append(d.at, now)
+	return d.Quotas.Take(ctx, now, asks)
+}
+
+// Quotas are counted as of when they are asked: after a slow policy what is older than
+// a lease allows is not used.
+func TestQuotasCountNow(t *testing.T) {
+	r := newRoom(t, true)
+	store := &dated{Quotas: r.quotas}
+	r.quotas = store
+	c := r.begin(&check.Request{})
+	r.now = r.now.Add(time.Second) // the policy's
+	quota := policy.Quota{Name: "api", Key: []string{"k"}, Limit: 1, Burst: 1, Cost: 1, Window: time.Hour}
+	trial := quota
+	trial.Name, trial.Shadow = "trial", true
+	result := &policy.Result{Allowed: true, Quotas: []policy.Quota{quota, trial}}
+	var d Decision
+	d.take(result)
+	d.settle(t.Context(), c, result)
+	if !reflect.DeepEqual(store.at, []time.Time{r.now, r.now}) {
+		t.Errorf("asked as of %v, want twice %v", store.at, r.now)
+	}
+}
+
 // away is a shared store that does not answer, with a fallback.
 type away struct{ verdict ratelimit.Verdict }
 

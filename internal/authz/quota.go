@@ -3,6 +3,7 @@ package authz
 import (
 	"context"
 	"errors"
+	"time"
 
 	"authz/internal/policy"
 	"authz/internal/ratelimit"
@@ -24,7 +25,9 @@ func (d *Decision) settle(ctx context.Context, c *course, result *policy.Result)
 		return
 	}
 	before := c.lap()
-	if d.enforce(ctx, c, result) {
+	// Counted as of now, not as of when the request came: a lease that has ended while
+	// the policy was evaluated is not used any more.
+	if d.enforce(ctx, c, c.start.Add(before), result) {
 		d.watch(ctx, c, result)
 	}
 	c.stages.Quota = c.lap() - before
@@ -32,12 +35,12 @@ func (d *Decision) settle(ctx context.Context, c *course, result *policy.Result)
 
 // enforce takes the quotas that are not in shadow, together, and says whether the
 // request passes them.
-func (d *Decision) enforce(ctx context.Context, c *course, result *policy.Result) bool {
+func (d *Decision) enforce(ctx context.Context, c *course, now time.Time, result *policy.Result) bool {
 	asks, asked := asks(result)
 	if len(asks) == 0 {
 		return true
 	}
-	verdict, err := c.quotas.Take(ctx, c.start, asks)
+	verdict, err := c.quotas.Take(ctx, now, asks)
 	if err != nil {
 		headers := d.ResponseHeaders
 		*d = c.failed("quota_error", err.Error())

@@ -24,7 +24,7 @@ func (d *Decision) watch(ctx context.Context, c *course, result *policy.Result) 
 		}
 		state := ShadowState{Name: q.Name, Lost: true}
 		if !c.storeAway {
-			verdict, err := c.quotas.Take(ctx, c.start, []ratelimit.Ask{question})
+			verdict, err := c.quotas.Take(ctx, c.start.Add(c.lap()), []ratelimit.Ask{question})
 			state.Lost = err != nil || verdict.Fallback != ""
 			state.Passed = verdict.Allowed && !state.Lost
 			c.storeAway = state.Lost

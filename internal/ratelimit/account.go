@@ -35,7 +35,11 @@ return {redis.call('GET', KEYS[1]), t[1], t[2]}`)
 func (r *Redis) Look(ctx context.Context, name string, key []string) (account Account, found bool, err error) {
 	l := Limit{Name: name, Key: key, Cost: 1}
 	keys := []string{r.name(&l)}
-	reply, err := lookScript.Run(ctx, r.server(ctx, keys), keys).Slice()
+	server, err := r.server(ctx, keys)
+	if err != nil {
+		return Account{}, false, err
+	}
+	reply, err := lookScript.Run(ctx, server, keys).Slice()
 	switch {
 	case redis.HasErrorPrefix(err, "WRONGTYPE"):
 		return Account{}, false, ErrForeign

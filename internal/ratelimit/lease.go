@@ -59,7 +59,7 @@ const (
 )
 
 // leases are the leases of a replica, the least recently used dropped first. What a
-// dropped one still had is lost, which refuses early and never late.
+// dropped one still had is given back.
 type leases struct {
 	seeds  seeds
 	age    time.Duration // the longest; 0: no leases
@@ -70,6 +70,7 @@ type leaseShard struct {
 	mu    sync.Mutex
 	table *simplelru.LRU[digest, *lease]
 	held  map[*lease]struct{} // those with units or with something to give back
+	gone  []orderKey          // of those that had to make room, and held something
 }
 
 func newLeases(age time.Duration) *leases {
@@ -77,13 +78,26 @@ func newLeases(age time.Duration) *leases {
 	for i := range t.shards {
 		s := &t.shards[i]
 		s.held = map[*lease]struct{}{}
-		table, err := simplelru.NewLRU(leaseKeys, func(_ digest, e *lease) { delete(s.held, e) })
+		table, err := simplelru.NewLRU(leaseKeys, func(_ digest, e *lease) { s.drop(e) })
 		if err != nil {
 			panic(err) // a size that is not positive
 		}
 		s.table = table
 	}
 	return t
+}
+
+// drop sees to it that what a lease holds that makes room for others is given back. If
+// they are too many to note, it stays charged.
+func (s *leaseShard) drop(e *lease) {
+	if _, ok := s.held[e]; !ok {
+		return
+	}
+	delete(s.held, e)
+	e.end()
+	if e.back.owed > 0 && len(s.gone) < leaseKeys {
+		s.gone = append(s.gone, orderKey{name: e.name, back: e.back, keep: time.Duration(e.rate.tolerance)})
+	}
 }
 
 func (t *leases) shard(d digest) *leaseShard { return &t.shards[d[0]%leaseShards] }
@@ -277,6 +291,15 @@ func (e *lease) expire(now time.Time) {
 	}
 }
 
+// end is expire for all units.
+func (e *lease) end() {
+	for i := range e.blocks {
+		b := &e.blocks[i]
+		e.back = e.back.and(debt{b.units * e.rate.interval, b.charged})
+		*b = block{}
+	}
+}
+
 // refuse notes that no request of that cost passes for a while. It can be longer than
 // the store's word, so that a key that is always at its limit does not cost a round
 // trip for each unit that comes free; but no longer than half of what the key can save
@@ -315,9 +338,11 @@ func (t *leases) returns(now time.Time, all bool) []orderKey {
 	for i := range t.shards {
 		s := &t.shards[i]
 		s.mu.Lock()
+		list = append(list, s.gone...)
+		s.gone = s.gone[:0]
 		for e := range s.held {
 			if all {
-				e.age = 0
+				e.end()
 			}
 			e.expire(now)
 			if e.back.owed > 0 {

@@ -4,18 +4,34 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
+	"golang.org/x/sync/errgroup"
 )
+
+// errHurried is an order that nobody had time to wait for. It says nothing about the
+// store.
+var errHurried = errors.New("no time was left for the quota store")
 
 // send gives the store an order, if the breaker lets it.
 func (s *Shared) send(ctx context.Context, at time.Time, o *order) (receipt, error) {
+	if err := ctx.Err(); err != nil {
+		return receipt{}, fmt.Errorf("%w: %w", errHurried, err)
+	}
+	end, bounded := ctx.Deadline()
+	hurried := bounded && time.Until(end) < s.config.Budget/2
 	t, err := s.breaker.Execute(func() (receipt, error) {
 		s.counts.trips.Add(1)
 		t, err := s.store.run(ctx, at, o)
-		if err != nil && errors.Is(context.Cause(ctx), context.Canceled) {
-			return t, context.Canceled // who asked has gone
+		switch {
+		case err == nil, errors.Is(err, errPoisoned):
+			s.health.passed()
+		case errors.Is(context.Cause(ctx), context.Canceled), hurried && !time.Now().Before(end):
+			err = fmt.Errorf("%w: %w", errHurried, err)
+		default:
+			s.health.failed(time.Now(), err)
 		}
 		return t, err
 	})
@@ -23,8 +39,10 @@ func (s *Shared) send(ctx context.Context, at time.Time, o *order) (receipt, err
 	case err == nil:
 	case errors.Is(err, errPoisoned):
 		s.counts.poisoned.Add(1)
-		s.log.Warn("quota store: " + err.Error())
-	case errors.Is(err, gobreaker.ErrOpenState), errors.Is(err, gobreaker.ErrTooManyRequests), errors.Is(err, context.Canceled):
+		if s.health.tell(time.Now()) {
+			s.log.Warn("quota store: "+err.Error(), "until", "it expires, within its limit's window", "fallback", string(s.config.Fallback))
+		}
+	case errors.Is(err, gobreaker.ErrOpenState), errors.Is(err, gobreaker.ErrTooManyRequests), errors.Is(err, errHurried):
 	default:
 		s.counts.failures.Add(1)
 		s.log.Debug("quota store", "error", err.Error())
@@ -89,27 +107,58 @@ func (s *Shared) sweep() {
 		case <-s.stop:
 			return
 		case now := <-tick.C:
-			s.giveBack(s.leases.returns(now, false))
+			s.giveBack(context.Background(), s.leases.returns(now, false))
 		}
 	}
 }
 
-// atOnce is how many keys are given back in one order.
-const atOnce = 64
+const (
+	// atOnce is how many keys are given back in one order.
+	atOnce = 64
+	// lanes is how many orders that is at a time in a Cluster, where each holds one key.
+	lanes = 16
+	// farewell is the longest that a process that ends gives back.
+	farewell = time.Second
+)
 
 // giveBack returns debts that nobody has used. It is tried once: an order that may have
 // been carried out must not be carried out again. What gets lost stays charged.
-func (s *Shared) giveBack(keys []orderKey) {
-	for len(keys) > 0 {
-		n := min(len(keys), atOnce)
-		if s.store.apart() {
-			n = 1
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), 10*s.config.Budget)
-		if _, err := s.send(ctx, s.now(), &order{keys: keys[:n]}); err == nil {
-			s.counts.returned.Add(uint64(n))
-		}
-		cancel()
-		keys = keys[n:]
+func (s *Shared) giveBack(ctx context.Context, keys []orderKey) {
+	if len(keys) == 0 {
+		return
+	}
+	n, at := atOnce, 1
+	if s.store.apart() {
+		n, at = 1, lanes
+	}
+	var all errgroup.Group
+	all.SetLimit(at)
+	for some := range slices.Chunk(keys, n) {
+		all.Go(func() error {
+			ctx, cancel := context.WithTimeout(ctx, 10*s.config.Budget)
+			defer cancel()
+			if _, err := s.send(ctx, s.now(), &order{keys: some}); err == nil {
+				s.counts.returned.Add(uint64(len(some)))
+			}
+			return nil
+		})
+	}
+	_ = all.Wait()
+}
+
+// undo gives back what a call was charged that does not pass after all. The call waits
+// for it no longer than its budget.
+func (s *Shared) undo(ctx context.Context, keys []orderKey) {
+	if len(keys) == 0 {
+		return
+	}
+	done := make(chan struct{})
+	s.async(func() {
+		defer close(done)
+		s.giveBack(context.Background(), keys)
+	})
+	select {
+	case <-done:
+	case <-ctx.Done():
 	}
 }

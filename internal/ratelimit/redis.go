@@ -194,10 +194,20 @@ func (r *Redis) run(ctx context.Context, at time.Time, o *order) (receipt, error
 		}
 		args = append(appendPair(append(args, a.peek, a.want), a.interval), a.about)
 	}
-	list, err := r.script.Run(ctx, r.server(ctx, names), names, args...).Int64Slice()
+	server, err := r.server(ctx, names)
+	if err != nil {
+		return receipt{}, err
+	}
+	list, err := r.script.Run(ctx, server, names, args...).Int64Slice()
 	if c, ok := r.client.(*redis.ClusterClient); ok && err != nil {
 		c.ReloadState(ctx) // a slot may have a new master
-		if _, moved := redis.IsMovedError(err); moved {
+		if elsewhere(err) {
+			// The client for the whole Cluster finds the slot wherever it is going. It
+			// may send an order twice: what it charges twice is stricter, so nothing may
+			// be given back by it.
+			for i := range o.keys {
+				copy(args[2+5*i:], []any{0, 0, 0, 0})
+			}
 			list, err = r.script.Run(ctx, c, names, args...).Int64Slice()
 		}
 	}
@@ -207,15 +217,25 @@ func (r *Redis) run(ctx context.Context, at time.Time, o *order) (receipt, error
 	return readReceipt(list, o)
 }
 
+// elsewhere says that a slot has moved or is moving to another server.
+func elsewhere(err error) bool {
+	_, moved := redis.IsMovedError(err)
+	_, moving := redis.IsAskError(err)
+	return moved || moving
+}
+
 // server is who is asked: in a Cluster the master of the slot, directly. The client
 // for the whole Cluster would send a call again whose answer got lost.
-func (r *Redis) server(ctx context.Context, names []string) redis.Scripter {
-	if c, ok := r.client.(*redis.ClusterClient); ok {
-		if node, err := c.MasterForKey(ctx, names[0]); err == nil {
-			return node
-		}
+func (r *Redis) server(ctx context.Context, names []string) (redis.Scripter, error) {
+	c, ok := r.client.(*redis.ClusterClient)
+	if !ok {
+		return r.client, nil
 	}
-	return r.client
+	node, err := c.MasterForKey(ctx, names[0])
+	if err != nil {
+		return nil, fmt.Errorf("finding the server of a slot: %w", err)
+	}
+	return node, nil
 }
 
 // apart says that keys of different elements can't be asked in one order.
@@ -226,6 +246,9 @@ func (r *Redis) apart() bool {
 
 func readReceipt(list []int64, o *order) (receipt, error) {
 	if len(list) == 4 && list[0] == -1 {
+		if k := list[3]; k >= 1 && k <= int64(len(o.keys)) {
+			return receipt{}, fmt.Errorf("%w: %s", errPoisoned, o.keys[k-1].name)
+		}
 		return receipt{}, errPoisoned
 	}
 	if len(list) != 3+2*len(o.keys)+len(o.asks) {

@@ -59,6 +59,7 @@ type Shared struct {
 	store    shelf
 	leases   *leases
 	breaker  *gobreaker.CircuitBreaker[receipt]
+	health   health
 	local    *Memory
 	config   SharedConfig
 	log      *slog.Logger
@@ -113,13 +114,15 @@ func newShared(store shelf, c SharedConfig) *Shared {
 	}
 	s.breaker = gobreaker.NewCircuitBreaker[receipt](gobreaker.Settings{
 		Name: "quota store", MaxRequests: 1, Interval: time.Second, Timeout: 500 * time.Millisecond,
-		ReadyToTrip: func(c gobreaker.Counts) bool {
-			return c.ConsecutiveFailures >= 5 || c.TotalFailures >= 20 && c.TotalFailures*2 >= c.Requests
-		},
+		ReadyToTrip:  func(c gobreaker.Counts) bool { return s.health.hopeless(c) },
 		IsSuccessful: func(err error) bool { return err == nil || errors.Is(err, errPoisoned) },
-		IsExcluded:   func(err error) bool { return errors.Is(err, context.Canceled) },
+		IsExcluded:   func(err error) bool { return errors.Is(err, errHurried) },
 		OnStateChange: func(_ string, from, to gobreaker.State) {
-			s.log.Warn("quota store", "breaker", to.String(), "was", from.String(), "fallback", string(c.Fallback))
+			list := []any{"breaker", to.String(), "was", from.String(), "fallback", string(c.Fallback)}
+			if to == gobreaker.StateOpen {
+				list = append(list, "error", s.health.why())
+			}
+			s.log.Warn("quota store", list...)
 		},
 	})
 	return s
@@ -137,12 +140,14 @@ func (s *Shared) Stats() SharedStats {
 // Local are the counts of this process, used by FallbackLocal.
 func (s *Shared) Local() Stats { return s.local.Stats() }
 
-// Close gives back what is leased and not used.
+// Close gives back what is leased and not used, for a second at most.
 func (s *Shared) Close() {
 	s.stopping.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), farewell)
+		defer cancel()
 		close(s.stop)
 		s.sweeper.Wait()
-		s.giveBack(s.leases.returns(s.now(), true))
+		s.giveBack(ctx, s.leases.returns(s.now(), true))
 	})
 }
 
@@ -287,7 +292,7 @@ func (s *Shared) ask(ctx context.Context, now time.Time, parts []part, asks []As
 	for _, g := range groups {
 		some, keys, err := s.askGroup(ctx, now, parts, g, !v.Allowed)
 		if err != nil {
-			s.giveBack(charged)
+			s.undo(ctx, charged)
 			s.restore(now, parts)
 			return s.fallback(ctx, now, asks, err)
 		}
@@ -298,7 +303,7 @@ func (s *Shared) ask(ctx context.Context, now time.Time, parts []part, asks []As
 			if at := g.parts[some.Refused]; v.Allowed || v.States[at].RetryAfter > v.States[v.Refused].RetryAfter {
 				v.Allowed, v.Refused = false, at
 			}
-			s.giveBack(charged)
+			s.undo(ctx, charged)
 			charged = nil
 		} else if v.Allowed && len(groups) > 1 {
 			charged = append(charged, keys...)

@@ -58,7 +58,7 @@ func (f *fleet) sweep() {
 	}
 	f.swept = f.now
 	for _, s := range f.replicas {
-		s.giveBack(s.leases.returns(f.now, false))
+		s.giveBack(context.Background(), s.leases.returns(f.now, false))
 	}
 }
 
