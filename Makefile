@@ -77,6 +77,10 @@ test-manifests: ## what stands in k8s/, without a cluster: schemas, rules, dashb
 	@tools/stage 'kubeconform, kustomize, kube-score, promtool, helm' tools/get-manifest-tools
 	@tools/stage 'k8s/' env MANIFEST_TOOLS=required go test -count=1 ./test/manifests
 
+.PHONY: test-h2spec
+test-h2spec: ## the lean transport against the HTTP/2 specification, by h2spec (make test does it too)
+	@tools/stage 'h2spec' go test -count=1 -v -run TestH2Spec ./test/transport
+
 format: ## gofmt and opa fmt
 	gofmt -w $$(find . -path ./.cache -prune -o -name '*.go' -print)
 	$(OPA) fmt --write $(REGO)
