@@ -46,7 +46,7 @@ func TestReadme(t *testing.T) {
 		case command == "make build":
 		case strings.Contains(command, "authz run "):
 			fields := strings.Fields(command)
-			run := exec.Command(fields[0], append(fields[1:], "--ops.address", "127.0.0.1:0")...) //nolint:gosec // the README's
+			run := exec.Command(fields[0], append(fields[1:], "--ops.address", "127.0.0.1:0")...)
 			run.Dir = strings.TrimSpace(sh.do(t, "README.md", step{command: "pwd"}))
 			run.Path = filepath.Join(run.Dir, fields[0])
 			p, err := testbed.Start("authz", run, nil)
