@@ -2,7 +2,7 @@
 # pinned in tools/ and go.mod, fetched once and kept in .cache/ or Go's own caches.
 
 .DEFAULT_GOAL := help
-.PHONY: help build envoy image chromium node demo express test test-kubernetes test-short lint policies format fuzz bench clean
+.PHONY: help build envoy image chromium node demo express test ci test-kubernetes test-short lint policies format fuzz bench clean
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 5m
@@ -58,6 +58,8 @@ test-kubernetes: envoy ## everything on a real Kubernetes of one node, in namesp
 	@go run ./release -o .cache/release -version '$(VERSION)' -name localhost/authz:test -platforms "$$(go env GOARCH)"
 	@go build -o .cache/bin/kubernetes ./test/kubernetes
 	@cluster=$$(tools/get-kubernetes | tail -n 1) && [ -n "$$cluster" ] && .cache/bin/kubernetes -cluster "$$cluster" $(ARGS)
+
+ci: test test-manifests test-kubernetes ## all tests, as CI runs them (Linux, root for the cluster)
 
 test-short: ## unit tests and policy tests only: no Envoy, no race detector
 	@$(MAKE) --no-print-directory policies
