@@ -57,10 +57,12 @@ func TestInPod(t *testing.T) {
 		return deny(403, "no\n"), nil
 	})
 
-	probePort := freePort(t)
+	probePort, secondPort := freePort(t), freePort(t)
 	fitted, err := bootstrap.Fit(envoy.Config, bootstrap.Place{
-		Addresses: []string{podAddress}, Port: port, App: l.Addr().String(), Memory: 256 << 20,
-		ProbePort: probePort, Drainable: true, Probes: []bootstrap.Probe{{Path: "/app/liveness", Target: "/healthz?full=1"}, {Path: "/app/startup"}},
+		Addresses: []string{podAddress}, Memory: 256 << 20,
+		// The second port leads to the same app.
+		Serves:    []bootstrap.Serve{{Port: port, App: l.Addr().(*net.TCPAddr).AddrPort()}, {Port: secondPort, App: l.Addr().(*net.TCPAddr).AddrPort()}},
+		ProbePort: probePort, Drainable: true, Probes: []bootstrap.Probe{{Path: "/app/liveness", Target: "/healthz?full=1", Port: uint16(port)}, {Path: "/app/startup", Port: uint16(port)}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -120,6 +122,7 @@ func TestInPod(t *testing.T) {
 		app         string
 	}{
 		{"GET", front + "/orders", 403, ""},
+		{"GET", fmt.Sprintf("http://%s:%d/orders", podAddress, secondPort), 403, ""},
 		{"GET", front + "/healthz?full=1", 403, ""},
 		{"GET", front + "/app/liveness", 403, ""},
 		{"GET", probes + "/app/liveness", 200, "GET /healthz?full=1"},
@@ -143,8 +146,8 @@ func TestInPod(t *testing.T) {
 			t.Errorf("%s %s: %d, the app got %q", c.method, c.url, status, got)
 		}
 	}
-	if n := len(s.checks()); n != 3 {
-		t.Errorf("%d checks, and not three", n)
+	if n := len(s.checks()); n != 4 {
+		t.Errorf("%d checks, and not four", n)
 	}
 
 	// Drained, it serves on and ends each connection after the answer.

@@ -24,28 +24,29 @@ authz inject or the webhook made, the init container authz-setup runs it.
 
 --base takes a configuration of your own. It needs a listener named ingress and a
 cluster named app.`,
-		Example: `  authz envoy-config --port 8080 --app 127.0.0.1:3000 > envoy.yaml
-  authz envoy-config --port 8080 --listen 10.0.0.7 --app 127.0.0.1:8080 \
-    --probe-port 9903 --probe /app/liveness=/healthz`,
+		Example: `  authz envoy-config --serve 8080=127.0.0.1:3000 > envoy.yaml
+  authz envoy-config --listen 10.0.0.7 --serve 8080=127.0.0.1:8080 --serve 9000=127.0.0.1:9000/h2c \
+    --probe-port 9903 --probe /app/liveness=8080/healthz`,
 		Args: cobra.NoArgs,
 	}
 	flags := cmd.Flags()
 	var p bootstrap.Place
 	flags.StringSliceVar(&p.Addresses, "listen", []string{"0.0.0.0"}, "IP addresses to serve on, with commas")
-	flags.IntVar(&p.Port, "port", 8080, "port to serve")
-	flags.StringVar(&p.App, "app", "127.0.0.1:3000", "IP:port of the app")
-	protocol := flags.String("app-protocol", "http", "what the app speaks: http, or h2c (HTTP/2 without TLS)")
+	serves := flags.StringArray("serve", []string{"8080=127.0.0.1:3000"}, "PORT=IP:PORT: a port to serve and the app behind it; with /h2c behind it for HTTP/2 without TLS")
 	flags.Int64Var(&p.Memory, "memory", 0, "limit of Envoy's memory in bytes; four fifths of it are for its heap")
 	flags.IntVar(&p.ProbePort, "probe-port", 0, "port for probes and figures; 0: none")
 	flags.BoolVar(&p.Drainable, "drainable", false, "let authz envoy-drain drain it through the admin interface")
-	probes := flags.StringArray("probe", nil, "a request that passes to the app without a decision: /path=/path-of-the-app, /path=tcp for whether it accepts connections, or grpc for gRPC's health check")
+	probes := flags.StringArray("probe", nil, "a request that passes to the app without a decision: /path=PORT/path-of-the-app, /path=PORT for whether it accepts connections, or grpc=PORT for gRPC's health check")
 	base := flags.String("base", "", "a configuration to fit instead of the built-in one")
 	output := flags.String("output", "", "file to write; default: standard output")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if *protocol != "http" && *protocol != "h2c" {
-			return fmt.Errorf("--app-protocol %q: write http or h2c", *protocol)
+		for _, s := range *serves {
+			serve, err := bootstrap.ParseServe(s)
+			if err != nil {
+				return fmt.Errorf("--serve: %w", err)
+			}
+			p.Serves = append(p.Serves, serve)
 		}
-		p.H2C = *protocol == "h2c"
 		for _, s := range *probes {
 			probe, err := bootstrap.ParseProbe(s)
 			if err != nil {

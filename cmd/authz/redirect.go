@@ -2,7 +2,8 @@ package main
 
 import (
 	"fmt"
-	"math"
+	"strconv"
+	"strings"
 
 	"authz/internal/redirect"
 
@@ -11,22 +12,27 @@ import (
 
 func redirectCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "redirect",
+		Use:   "redirect FROM=TO ...",
 		Short: "Have the kernel give what arrives for the app's port to Envoy",
 		Long: `Have the kernel give what arrives from outside for the app's port to Envoy's, in the
 network namespace this runs in. Connections over loopback are left alone. Needs the
 capability NET_ADMIN. In pods with authz.dev/capture: redirect, the init container
 authz-redirect runs it.`,
-		Example: "  authz redirect --from 8080 --to 9900",
-		Args:    cobra.NoArgs,
-	}
-	from := cmd.Flags().Uint16("from", 0, "the app's port")
-	to := cmd.Flags().Uint16("to", 0, "Envoy's port")
-	cmd.RunE = func(*cobra.Command, []string) error {
-		if *from == 0 || *to == 0 || *from == *to {
-			return fmt.Errorf("--from and --to: name two ports from 1 to %d", math.MaxUint16)
-		}
-		return redirect.Set(*from, *to)
+		Example: "  authz redirect 8080=9900",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			var ports []redirect.Port
+			for _, arg := range args {
+				from, to, _ := strings.Cut(arg, "=")
+				a, err := strconv.ParseUint(from, 10, 16)
+				b, err2 := strconv.ParseUint(to, 10, 16)
+				if err != nil || err2 != nil || a == 0 || b == 0 || a == b {
+					return fmt.Errorf("%q: write the app's port and Envoy's, such as 8080=9900", arg)
+				}
+				ports = append(ports, redirect.Port{From: uint16(a), To: uint16(b)})
+			}
+			return redirect.Set(ports...)
+		},
 	}
 	return cmd
 }

@@ -13,20 +13,17 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strconv"
-	"strings"
+	"net/netip"
+	"slices"
 
 	"go.yaml.in/yaml/v3"
 )
 
 // Place is where Envoy runs.
 type Place struct {
-	// Addresses are IPs to serve on, and Port is the port.
+	// Addresses are IPs to serve on; Serves are the ports, and what is behind them.
 	Addresses []string
-	Port      int
-	// App is the application's host:port, and H2C whether it speaks HTTP/2.
-	App string
-	H2C bool
+	Serves    []Serve
 	// Memory is the limit of Envoy's memory in bytes; 0 leaves the heap as it is.
 	Memory int64
 	// ProbePort serves /ready, /stats/prometheus and the Probes; 0: there is none.
@@ -36,27 +33,21 @@ type Place struct {
 	Drainable bool
 }
 
+// Serve is a port of Envoy's and the application behind it.
+type Serve struct {
+	Port int
+	// App is its IP:port, and H2C whether it speaks HTTP/2.
+	App netip.AddrPort
+	H2C bool
+}
+
 // Probe is one request that is passed to the app without a decision.
 type Probe struct {
 	// Path is what is asked for, to the letter, and Target what the app is asked
-	// instead. Both empty: gRPC's health check. Path alone: whether the app's port
-	// accepts connections.
+	// instead, on its Port. Both empty: gRPC's health check. Path alone: whether the
+	// port accepts connections.
 	Path, Target string
-}
-
-// ParseProbe reads /path=/target, /path=tcp, or grpc.
-func ParseProbe(s string) (Probe, error) {
-	if s == "grpc" {
-		return Probe{}, nil
-	}
-	path, target, ok := strings.Cut(s, "=")
-	if target == "tcp" && strings.HasPrefix(path, "/") {
-		return Probe{Path: path}, nil
-	}
-	if !ok || !strings.HasPrefix(path, "/") || !strings.HasPrefix(target, "/") || path == readyPath || path == statsPath {
-		return Probe{}, fmt.Errorf("probe %q: write /path=/path-of-the-app, /path=tcp, or grpc", s)
-	}
-	return Probe{path, target}, nil
+	Port         uint16
 }
 
 const (
@@ -80,10 +71,10 @@ func Fit(config []byte, p Place) ([]byte, error) {
 	if listener == nil || app == nil {
 		return nil, errors.New("Envoy's configuration needs a listener named ingress and a cluster named app under static_resources")
 	}
-	if err := p.fitListener(listener); err != nil {
+	if err := p.checkAddresses(); err != nil {
 		return nil, err
 	}
-	if err := p.fitApp(app); err != nil {
+	if err := p.serve(resources, listener, app); err != nil {
 		return nil, err
 	}
 	if p.Memory > 0 {
@@ -97,7 +88,7 @@ func Fit(config []byte, p Place) ([]byte, error) {
 		}
 	}
 	if p.ProbePort > 0 {
-		if err := p.addProbes(root, resources, app); err != nil {
+		if err := p.addProbes(root, resources); err != nil {
 			return nil, err
 		}
 	}
@@ -110,18 +101,39 @@ func Fit(config []byte, p Place) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-func (p Place) fitListener(listener *yaml.Node) error {
-	if len(p.Addresses) == 0 {
-		return errors.New("no address to listen on")
+func (p Place) checkAddresses() error {
+	if len(p.Addresses) == 0 || len(p.Serves) == 0 {
+		return errors.New("no address to listen on, or no port to serve")
 	}
 	for _, a := range p.Addresses {
 		if net.ParseIP(a) == nil {
 			return fmt.Errorf("listening on %q: it is no IP address", a)
 		}
 	}
-	p.listenOn(listener, p.Port)
-	// Whoever binds the port on all addresses must fail, even if it is ready to share.
-	set(listener, "enable_reuse_port", false)
+	return nil
+}
+
+// serve fits the listener and the cluster to the first port, and makes copies of
+// them for the others.
+func (p Place) serve(resources, listener, app *yaml.Node) error {
+	for i, s := range slices.Backward(p.Serves) {
+		l, c := listener, app
+		if i > 0 {
+			l, c = copied(listener), copied(app)
+			own := fmt.Sprintf("app-%d", s.App.Port())
+			set(l, "name", fmt.Sprintf("ingress-%d", s.Port))
+			rename(l, "cluster", "app", own)
+			set(c, "name", own)
+			add(at(resources, "listeners"), l)
+			add(at(resources, "clusters"), c)
+		}
+		p.listenOn(l, s.Port)
+		// Whoever binds the port on all addresses must fail, even if it is ready to share.
+		set(l, "enable_reuse_port", false)
+		if err := fitApp(c, s.App, s.H2C); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -142,27 +154,30 @@ func socketAddress(host string, port int) map[string]any {
 	return map[string]any{"socket_address": map[string]any{"address": host, "port_value": port}}
 }
 
-func (p Place) fitApp(app *yaml.Node) error {
-	host, port, err := net.SplitHostPort(p.App)
-	n, err2 := strconv.ParseUint(port, 10, 16)
-	if err != nil || err2 != nil || net.ParseIP(host) == nil || n == 0 {
-		return fmt.Errorf("the app's address %q: write IP:port", p.App)
-	}
-	endpoints := at(app, "load_assignment", "endpoints")
+// fitApp leads a cluster to an application.
+func fitApp(cluster *yaml.Node, app netip.AddrPort, h2c bool) error {
+	assignment, endpoints := at(cluster, "load_assignment"), at(cluster, "load_assignment", "endpoints")
 	if endpoints == nil {
 		return errors.New("the cluster app has no load_assignment.endpoints")
 	}
-	assign(endpoints, []any{map[string]any{"lb_endpoints": []any{map[string]any{"endpoint": map[string]any{"address": socketAddress(host, int(n))}}}}})
-	options := at(app, "typed_extension_protocol_options", "envoy.extensions.upstreams.http.v3.HttpProtocolOptions")
+	set(assignment, "cluster_name", at(cluster, "name").Value)
+	assign(endpoints, endpointAt(app))
+	options := at(cluster, "typed_extension_protocol_options", "envoy.extensions.upstreams.http.v3.HttpProtocolOptions")
 	if options == nil {
 		return errors.New("the cluster app has no HttpProtocolOptions")
 	}
 	protocol := "http_protocol_options"
-	if p.H2C {
+	if h2c {
 		protocol = "http2_protocol_options"
 	}
 	set(options, "explicit_http_config", map[string]any{protocol: map[string]any{}})
 	return nil
+}
+
+func endpointAt(app netip.AddrPort) []any {
+	return []any{map[string]any{"lb_endpoints": []any{map[string]any{"endpoint": map[string]any{
+		"address": socketAddress(app.Addr().String(), int(app.Port())),
+	}}}}}
 }
 
 // fitHeap leaves a fifth of the memory to what is not on the heap.

@@ -85,3 +85,15 @@ func copied(n *yaml.Node) *yaml.Node {
 	}
 	return &out
 }
+
+func add(list, item *yaml.Node) { list.Content = append(list.Content, item) }
+
+// rename gives every key of that name, at any depth, another value.
+func rename(n *yaml.Node, key, before, after string) {
+	for i, c := range n.Content {
+		if n.Kind == yaml.MappingNode && i%2 == 1 && n.Content[i-1].Value == key && c.Value == before {
+			c.Value = after
+		}
+		rename(c, key, before, after)
+	}
+}

@@ -45,13 +45,13 @@ filter_chains:
 `
 
 // addProbes adds the listener and the clusters it needs.
-func (p Place) addProbes(root, resources, app *yaml.Node) error {
+func (p Place) addProbes(root, resources *yaml.Node) error {
 	admin := at(root, "admin", "address", "socket_address")
 	if admin == nil {
 		return errors.New("Envoy's configuration has no admin address, where readiness and figures come from")
 	}
 	clusters := at(resources, "clusters")
-	clusters.Content = append(clusters.Content, node(map[string]any{
+	add(clusters, node(map[string]any{
 		"name": "admin", "type": "STATIC", "connect_timeout": "1s",
 		"load_assignment": map[string]any{"cluster_name": "admin", "endpoints": []any{map[string]any{
 			"lb_endpoints": []any{map[string]any{"endpoint": map[string]any{"address": map[string]any{"socket_address": admin}}}},
@@ -64,71 +64,85 @@ func (p Place) addProbes(root, resources, app *yaml.Node) error {
 	l := listener.Content[0]
 	p.listenOn(l, p.ProbePort)
 	routes := at(l, "filter_chains", "0", "filters", "0", "typed_config", "route_config", "virtual_hosts", "0", "routes")
-	add := func(method, path, cluster, target string) {
+	route := func(method, path, cluster, target string) {
 		action := map[string]any{"cluster": cluster, "timeout": "60s"}
 		if target != path {
 			action["prefix_rewrite"] = target
 		}
-		routes.Content = append(routes.Content, node(map[string]any{
+		add(routes, node(map[string]any{
 			"match": map[string]any{"prefix": path, "headers": []any{exact(":path", path), exact(":method", method)}},
 			"route": action,
 		}))
 	}
-	add("GET", readyPath, "admin", readyPath)
-	add("GET", statsPath, "admin", statsPath)
+	route("GET", readyPath, "admin", readyPath)
+	route("GET", statsPath, "admin", statsPath)
 	filters := at(l, "filter_chains", "0", "filters", "0", "typed_config", "http_filters")
-	own, connects := false, false
 	for _, probe := range p.Probes {
-		switch {
-		case probe.Path == "":
-			add("POST", grpcHealth, "app-probes", grpcHealth)
-			own = true
-		case probe.Target == "":
-			filters.Content = append([]*yaml.Node{node(acceptsFilter(probe.Path))}, filters.Content...)
-			connects = true
-		default:
-			add("GET", probe.Path, "app-probes", probe.Target)
-			own = true
+		behind, err := p.behind(probe.Port)
+		if err != nil {
+			return err
+		}
+		if probe.Target == "" && probe.Path != "" {
+			cluster := fmt.Sprintf("accepts-%d", probe.Port)
+			filters.Content = append([]*yaml.Node{node(acceptsFilter(probe.Path, cluster))}, filters.Content...)
+			if named(clusters, cluster) == nil {
+				add(clusters, node(acceptsCluster(cluster, endpointAt(behind.App))))
+			}
+			continue
+		}
+		// A cluster of its own: the app's may be full, and the app alive.
+		cluster := fmt.Sprintf("probes-%d", probe.Port)
+		if named(clusters, cluster) == nil {
+			c := copied(named(clusters, "app"))
+			c.HeadComment = ""
+			set(c, "name", cluster)
+			if err := fitApp(c, behind.App, behind.H2C); err != nil {
+				return err
+			}
+			add(clusters, c)
+		}
+		if probe.Path == "" {
+			route("POST", grpcHealth, cluster, grpcHealth)
+		} else {
+			route("GET", probe.Path, cluster, probe.Target)
 		}
 	}
 	routes.Style = 0
-	if connects {
-		clusters.Content = append(clusters.Content, node(acceptsCluster(at(app, "load_assignment", "endpoints"))))
-	}
-	if own {
-		// A cluster of its own: the app's may be full, and the app alive.
-		c := copied(app)
-		set(c, "name", "app-probes")
-		set(at(c, "load_assignment"), "cluster_name", "app-probes")
-		c.HeadComment = ""
-		clusters.Content = append(clusters.Content, c)
-	}
-	listeners := at(resources, "listeners")
-	listeners.Content = append(listeners.Content, l)
+	add(at(resources, "listeners"), l)
 	return nil
+}
+
+// behind is what is served of the application's port.
+func (p Place) behind(port uint16) (Serve, error) {
+	for _, s := range p.Serves {
+		if s.App.Port() == port {
+			return s, nil
+		}
+	}
+	return Serve{}, fmt.Errorf("a probe asks port %d, and no app is there", port)
 }
 
 const grpcHealth = "/grpc.health.v1.Health/Check"
 
 // acceptsFilter answers a path by whether the app's port accepts connections.
-func acceptsFilter(path string) map[string]any {
+func acceptsFilter(path, cluster string) map[string]any {
 	return map[string]any{"name": "envoy.filters.http.health_check", "typed_config": map[string]any{
 		"@type":                           "type.googleapis.com/envoy.extensions.filters.http.health_check.v3.HealthCheck",
 		"pass_through_mode":               false,
 		"headers":                         []any{exact(":path", path)},
-		"cluster_min_healthy_percentages": map[string]any{"app-accepts": map[string]any{"value": 100}},
+		"cluster_min_healthy_percentages": map[string]any{cluster: map[string]any{"value": 100}},
 	}}
 }
 
 // acceptsCluster is where Envoy finds that out, each second. No request goes there.
-func acceptsCluster(endpoints *yaml.Node) map[string]any {
+func acceptsCluster(name string, endpoints []any) map[string]any {
 	return map[string]any{
-		"name": "app-accepts", "type": "STATIC", "connect_timeout": "1s",
+		"name": name, "type": "STATIC", "connect_timeout": "1s",
 		"health_checks": []any{map[string]any{
 			"timeout": "1s", "interval": "1s", "no_traffic_interval": "1s", "healthy_threshold": 1, "unhealthy_threshold": 1,
 			"tcp_health_check": map[string]any{},
 		}},
-		"load_assignment": map[string]any{"cluster_name": "app-accepts", "endpoints": endpoints},
+		"load_assignment": map[string]any{"cluster_name": name, "endpoints": endpoints},
 	}
 }
 

@@ -117,12 +117,12 @@ func Pod(pod Object, o Options) (Object, []string, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	app, err := findApp(spec, s.appPort)
+	app, err := findApp(spec, s.value("app-port"), s.value("app-protocol"))
 	if err != nil {
 		return nil, nil, err
 	}
 	st := status{Version: o.Version, Settings: s.given}
-	probes, notes := takeHandlers(spec, app, s.value("app-protocol"), &st)
+	probes, notes := takeHandlers(spec, app, &st)
 	notes = append(notes, drain(spec, app, s.drain, &st)...)
 	notes = append(notes, openPorts(spec, app, s)...)
 

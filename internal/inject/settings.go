@@ -18,8 +18,8 @@ type Setting struct {
 
 // Settings are all annotations that are read, in the order of the documentation.
 var Settings = []Setting{
-	{"app-port", "", "The port that Envoy takes over: a number, or the name of a container port. Default: the pod's only TCP port, or the one named http.", nil},
-	{"app-protocol", "http", "What the app speaks behind Envoy: `http` (HTTP/1.1) or `h2c` (HTTP/2 without TLS; gRPC needs it).", oneOf("http", "h2c")},
+	{"app-port", "", "The ports that Envoy takes over, with commas, four at most: numbers, or names of container ports; `/h2c` or `/http` behind one says what it speaks. Default: the pod's only TCP port, or the one named http.", nil},
+	{"app-protocol", "http", "What the app speaks on ports that don't say: `http` (HTTP/1.1) or `h2c` (HTTP/2 without TLS; gRPC needs it).", oneOf("http", "h2c")},
 	{"capture", CaptureBind, "How the port is taken over: `bind` (the app listens on 127.0.0.1) or `redirect` (the kernel redirects; takes NET_ADMIN).", oneOf(CaptureBind, CaptureRedirect)},
 	{"policies", "authz-policies", "ConfigMaps with Rego and data files, with commas. `none`: the configuration says where policies are.", names},
 	{"config", "authz-config", "ConfigMap with the sidecar's configuration in its key `authz.yaml`. `none`: defaults and no issuers. Where the platform gives a configuration, that is the default.", oneName},
@@ -61,9 +61,8 @@ type settings struct {
 	// given are those values that are neither the pod's nor ours.
 	given map[string]string
 	// named: the pod or the platform named a ConfigMap with the configuration.
-	named   bool
-	appPort string
-	drain   int
+	named bool
+	drain int
 }
 
 func (s settings) value(name string) string { return s.values[name] }
@@ -120,7 +119,6 @@ func readSettings(annotations Object, o Options, before map[string]string) (sett
 	_, byPod := annotations[Prefix+"config"]
 	_, byPlatform := s.given["config"]
 	s.named = byPod || byPlatform
-	s.appPort = s.value("app-port")
 	s.drain, _ = strconv.Atoi(s.value("drain-seconds")) // checked
 	return s, nil
 }

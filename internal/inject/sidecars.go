@@ -8,13 +8,13 @@ import (
 
 // Ports of the sidecars in the pod. None of them is one that a mesh uses.
 const (
-	redirectPort = 9900 // Envoy, where the kernel redirects to (CaptureRedirect)
+	redirectPort = 9900 // Envoy, where the kernel redirects to (CaptureRedirect); more ports count down
 	opsPort      = 9901 // authz: /livez, /readyz, /metrics
 	adminPort    = 9902 // Envoy's admin interface, on loopback
 	probePort    = 9903 // Envoy: /ready, /stats/prometheus and the app's probes
 )
 
-var ownPorts = []int{redirectPort, opsPort, adminPort, probePort}
+var ownPorts = []int{redirectPort - 3, redirectPort - 2, redirectPort - 1, redirectPort, opsPort, adminPort, probePort}
 
 // Names of what is added; whatever bears one of them is ours.
 var (
@@ -41,7 +41,7 @@ const (
 
 // sidecars are the init containers in their order: each is started when the one
 // before it has finished or passed its startup probe, and the app after them all.
-func sidecars(s settings, app appPort, probes []string) []any {
+func sidecars(s settings, app []appPort, probes []string) []any {
 	var list []any
 	if s.value("capture") == CaptureRedirect {
 		list = append(list, redirectContainer(s, app))
@@ -50,9 +50,13 @@ func sidecars(s settings, app appPort, probes []string) []any {
 }
 
 // redirectContainer sets the kernel's rule for the app's port, and ends.
-func redirectContainer(s settings, app appPort) Object {
+func redirectContainer(s settings, app []appPort) Object {
 	c := container("authz-redirect", s.Image, s.PullPolicy)
-	c["args"] = []any{"redirect", fmt.Sprintf("--from=%d", app.number), fmt.Sprintf("--to=%d", redirectPort)}
+	args := []any{"redirect"}
+	for i, p := range app {
+		args = append(args, fmt.Sprintf("%d=%d", p.number, redirectPort-i))
+	}
+	c["args"] = args
 	c["resources"] = resources("10m", "1", "16Mi", setupMemory)
 	// To change rules takes root and this one capability; the namespace must admit it
 	// (Pod Security "privileged").
@@ -67,17 +71,22 @@ func redirectContainer(s settings, app appPort) Object {
 }
 
 // setupContainer writes Envoy's configuration for this pod, and ends.
-func setupContainer(s settings, app appPort, probes []string) Object {
+func setupContainer(s settings, app []appPort, probes []string) Object {
 	c := container("authz-setup", s.Image, s.PullPolicy)
-	port := app.number
-	if s.value("capture") == CaptureRedirect {
-		port = redirectPort
-	}
 	// The pod's own addresses, so that 127.0.0.1 with the same port is left to the app.
 	c["env"] = []any{Object{"name": "POD_IPS", "valueFrom": Object{"fieldRef": Object{"fieldPath": "status.podIPs"}}}}
-	args := []any{"envoy-config", "--output=" + envoyDir + "/" + envoyFile, "--listen=$(POD_IPS)", fmt.Sprintf("--port=%d", port),
-		fmt.Sprintf("--app=127.0.0.1:%d", app.number), "--app-protocol=" + s.value("app-protocol"),
-		"--memory=" + strconv.FormatInt(octets(s.value("envoy-memory-limit")), 10), fmt.Sprintf("--probe-port=%d", probePort)}
+	args := []any{"envoy-config", "--output=" + envoyDir + "/" + envoyFile, "--listen=$(POD_IPS)"}
+	for i, p := range app {
+		port, suffix := p.number, ""
+		if s.value("capture") == CaptureRedirect {
+			port = redirectPort - i
+		}
+		if p.h2c {
+			suffix = "/h2c"
+		}
+		args = append(args, fmt.Sprintf("--serve=%d=127.0.0.1:%d%s", port, p.number, suffix))
+	}
+	args = append(args, "--memory="+strconv.FormatInt(octets(s.value("envoy-memory-limit")), 10), fmt.Sprintf("--probe-port=%d", probePort))
 	if s.drain > 0 {
 		args = append(args, "--drainable")
 	}

@@ -18,9 +18,12 @@ import (
 // table is ours alone.
 const table = "authz"
 
-// Set makes the rule, in place of one set before. Rules that other programs
+// Port is a rule: what arrives for From is given to To.
+type Port struct{ From, To uint16 }
+
+// Set makes the rules, in place of those set before. Rules that other programs
 // (kube-proxy, a mesh) keep are not touched.
-func Set(from, to uint16) error {
+func Set(ports ...Port) error {
 	c, err := nftables.New()
 	if err != nil {
 		return fmt.Errorf("asking the kernel for nftables: %w", err)
@@ -35,21 +38,27 @@ func Set(from, to uint16) error {
 		Name: "inbound", Table: t, Type: nftables.ChainTypeNAT,
 		Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityNATDest,
 	})
+	for _, p := range ports {
+		c.AddRule(rule(t, chain, p))
+	}
+	if err := c.Flush(); err != nil {
+		return fmt.Errorf("setting the rules that redirect %v (it takes the capability NET_ADMIN): %w", ports, err)
+	}
+	return nil
+}
+
+// rule is: iifname != "lo" tcp dport FROM redirect to :TO.
+func rule(t *nftables.Table, chain *nftables.Chain, p Port) *nftables.Rule {
 	loopback := make([]byte, unix.IFNAMSIZ)
 	copy(loopback, "lo")
-	// iifname != "lo" tcp dport FROM redirect to :TO
-	c.AddRule(&nftables.Rule{Table: t, Chain: chain, Exprs: []expr.Any{
+	return &nftables.Rule{Table: t, Chain: chain, Exprs: []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1},
 		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: loopback},
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{unix.IPPROTO_TCP}},
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binary.BigEndian.AppendUint16(nil, from)},
-		&expr.Immediate{Register: 1, Data: binary.BigEndian.AppendUint16(nil, to)},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binary.BigEndian.AppendUint16(nil, p.From)},
+		&expr.Immediate{Register: 1, Data: binary.BigEndian.AppendUint16(nil, p.To)},
 		&expr.Redir{RegisterProtoMin: 1},
-	}})
-	if err := c.Flush(); err != nil {
-		return fmt.Errorf("setting the rule that redirects port %d to %d (it takes the capability NET_ADMIN): %w", from, to, err)
-	}
-	return nil
+	}}
 }

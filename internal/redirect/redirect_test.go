@@ -41,7 +41,7 @@ func TestRedirect(t *testing.T) {
 	ask(outside, "10.90.0.2:8080", "app")
 	for range 2 { // the second time it takes the first one's place
 		pod.do(func() {
-			if err := Set(8080, 9900); err != nil {
+			if err := Set(Port{8081, 9900}, Port{8080, 9900}); err != nil {
 				t.Fatal(err)
 			}
 		})
