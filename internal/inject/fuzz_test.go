@@ -19,6 +19,7 @@ func FuzzManifests(f *testing.F) {
 	for _, file := range shapes {
 		f.Add(read(f, file))
 	}
+	f.Add([]byte("kind: Pod\napiVersion: v1\n&anchor : kept\nspec: {containers: [{name: a, ports: [{containerPort: 1}]}]}\n"))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		out, _, err := Manifests(in, platform)
 		if err != nil {

@@ -206,6 +206,11 @@ func TestMends(t *testing.T) {
 			if look(t, k); w.written() != nil {
 				t.Error("it is not mended once and for all")
 			}
+			// And the next certificate can be made.
+			w.now = w.now.Add(servingLife * 3 / 4)
+			if next := look(t, k); next.Equal(after) || w.trusts(t, next) != nil {
+				t.Error("what comes next is not trusted")
+			}
 		})
 	}
 }
