@@ -139,8 +139,7 @@ func (c *conn) pump(st *stream) {
 		n := min(int64(len(st.pending)), maxFrame, c.sendWindow, c.peerInitial+st.sendDelta)
 		if n <= 0 {
 			if c.sendWindow <= 0 && !st.waiting {
-				st.waiting = true
-				c.waiting = append(c.waiting, st.id)
+				c.await(st)
 			}
 			return
 		}
@@ -155,6 +154,19 @@ func (c *conn) pump(st *stream) {
 		}
 	}
 	c.trailers(st)
+}
+
+// await puts a stream that lacks connection window in line. Those that were reset
+// meanwhile leave when there are as many of them as streams can be open.
+func (c *conn) await(st *stream) {
+	if len(c.waiting) >= 2*c.server.config.MaxStreams {
+		c.waiting = slices.DeleteFunc(c.waiting, func(id uint32) bool {
+			other := c.lookup(id)
+			return other == nil || !other.waiting
+		})
+	}
+	st.waiting = true
+	c.waiting = append(c.waiting, st.id)
 }
 
 // pumpWaiting goes on with the streams that lacked connection window, in their order

@@ -300,8 +300,8 @@ func (c *conn) release() {
 	if c.fail == nil {
 		c.fail = hangUp
 	}
-	c.server.held.Add(-c.held)
-	c.held = 0
+	c.hold(-c.held)
+	c.buffer(-c.buffered)
 }
 
 // linger closes without losing what the peer has not read yet: closing at once, with

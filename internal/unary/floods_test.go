@@ -3,6 +3,7 @@ package unary
 import (
 	"bytes"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -127,28 +128,39 @@ func TestCheck33PeerDoesNotRead(t *testing.T) {
 	good.alive(3)
 }
 
-// A connection that never stops does not keep the others from being served.
+// Connections that never stop do not keep others from being served, nor each other, nor
+// their own slow calls.
 func TestCheck34Fairness(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
 	stop := make(chan struct{})
 	var group sync.WaitGroup
-	for range 4 {
+	var answered [4]atomic.Int64 // bytes
+	slow := make(chan struct{}, len(answered))
+	for i := range answered {
 		greedy := s.hello(t, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 30})
+		greedy.nc.SetDeadline(time.Now().Add(time.Minute))
 		greedy.framer.WriteWindowUpdate(0, 1<<30)
+		greedy.call(1, "slow-fair")
 		block := greedy.encode(call(echoPath)...)
 		group.Go(func() {
-			buffer := make([]byte, 64<<10)
+			seen := false
 			for {
-				if _, err := greedy.nc.Read(buffer); err != nil {
+				f, err := greedy.framer.ReadFrame()
+				if err != nil {
 					return
+				}
+				answered[i].Add(int64(f.Header().Length))
+				if !seen && f.Header().StreamID == 1 {
+					seen = true
+					slow <- struct{}{}
 				}
 			}
 		})
 		group.Go(func() {
 			defer greedy.nc.Close()
 			var batch []byte
-			for id := uint32(1); ; {
+			for id := uint32(3); ; {
 				select {
 				case <-stop:
 					return
@@ -157,7 +169,6 @@ func TestCheck34Fairness(t *testing.T) {
 				for batch = batch[:0]; len(batch) < 32<<10; id += 2 {
 					batch = appendFrame(batch, http2.FrameHeaders, flagEndHeaders, id, block)
 					batch = appendFrame(batch, http2.FrameData, flagEndStream, id, message("x"))
-					block = greedy.encode(call(echoPath)...)
 				}
 				if _, err := greedy.nc.Write(batch); err != nil {
 					return
@@ -169,6 +180,35 @@ func TestCheck34Fairness(t *testing.T) {
 	for id := uint32(1); id < 100; id += 2 {
 		good.alive(id)
 	}
+	for range answered {
+		select {
+		case <-slow:
+		case <-time.After(20 * time.Second):
+			t.Fatal("a slow call is not answered, as its connection always has something else to do")
+		}
+	}
+	for i := range answered {
+		before := answered[i].Load()
+		await(t, "each of the greedy to be served as well", func() bool { return answered[i].Load() > before })
+	}
 	close(stop)
 	group.Wait()
+}
+
+// One connection cannot take all the workers: what it may have under way is bounded, and
+// others find a place.
+func TestCheck34Workers(t *testing.T) {
+	t.Parallel()
+	s := serve(t, func(c *Config) { c.Workers, c.Queue, c.MaxStreams = 8, 8, 4 })
+	greedy, good := s.hello(t), s.hello(t)
+	for id := uint32(1); id < 100; id += 2 {
+		greedy.call(id, "slow-hold")
+	}
+	greedy.want(99, "RST PROTOCOL_ERROR")
+	good.call(1, "slow")
+	good.want(1, "200 0 echo:slow")
+	if s.Overloads() != 0 {
+		t.Errorf("%d overloads", s.Overloads())
+	}
+	close(s.let)
 }

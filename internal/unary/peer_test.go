@@ -29,10 +29,11 @@ type options func(*Config)
 type server struct {
 	*Server
 	address string
-	ended   chan error    // what Serve returned
-	started chan string   // slow calls that began
-	let     chan struct{} // lets slow-hold calls go
-	over    chan error    // why slow-wait calls ended
+	ended   chan error           // what Serve returned
+	started chan string          // slow calls that began
+	let     chan struct{}        // lets slow-hold calls go
+	over    chan error           // why slow-wait calls ended
+	kept    chan context.Context // of slow-keep calls
 }
 
 func serve(t testing.TB, change ...options) *server {
@@ -53,6 +54,7 @@ func serve(t testing.TB, change ...options) *server {
 	s := &server{
 		Server: inner, address: filepath.Join(t.TempDir(), "s"), ended: make(chan error, 1),
 		started: make(chan string, 1000), let: make(chan struct{}), over: make(chan error, 1000),
+		kept: make(chan context.Context, 1000),
 	}
 	echo := func(message []byte, _ Metadata, out []byte) ([]byte, bool) {
 		if bytes.HasPrefix(message, []byte("slow")) {
@@ -76,6 +78,8 @@ func serve(t testing.TB, change ...options) *server {
 			<-s.let
 		case bytes.HasPrefix(message, []byte("slow-panic")):
 			panic("slow")
+		case bytes.HasPrefix(message, []byte("slow-keep")):
+			s.kept <- ctx
 		}
 		return append([]byte("echo:"), message...)
 	}

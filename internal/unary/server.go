@@ -71,7 +71,8 @@ type Config struct {
 	// Timeouts bound every wait for a peer.
 	Timeouts Timeouts
 
-	// Overloaded answers a call for which there is no worker, Panicked one whose handler
+	// Overloaded answers a call for which there is no worker (or, without its message, no
+	// room), Panicked one whose handler
 	// panicked, TooLarge one whose message is larger than MaxMessage. Without them, or
 	// when they return nothing, the calls end with UNAVAILABLE, INTERNAL and
 	// RESOURCE_EXHAUSTED. They must not block.
@@ -130,6 +131,7 @@ type Server struct {
 
 	idle     atomic.Int64 // workers without a call, less calls without a worker
 	held     atomic.Int64 // bytes of answers that lack window, of all connections
+	buffered atomic.Int64 // bytes of messages that are kept, of all connections
 	count    atomic.Int64 // connections
 	panics   atomic.Uint64
 	overload atomic.Uint64
@@ -187,7 +189,7 @@ func (s *Server) Connections() int { return int(s.count.Load()) }
 // Panics is how many calls ended in a panic.
 func (s *Server) Panics() uint64 { return s.panics.Load() }
 
-// Overloads is how many calls found no worker.
+// Overloads is how many calls found no worker, or no room for their message.
 func (s *Server) Overloads() uint64 { return s.overload.Load() }
 
 // Faults is how many connections were ended because the peer broke a rule.

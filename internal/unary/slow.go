@@ -35,19 +35,24 @@ func (c *conn) submit(st *stream, message []byte, own bool) {
 	case s.jobs <- j:
 	default:
 		j.cancel()
-		s.overload.Add(1)
-		reply := s.overloaded(message)
-		if len(reply) == 0 {
-			c.reply(st, statusUnavailable)
-			return
-		}
-		c.send(st, reply)
+		c.overload(st, message)
 		return
 	}
 	s.employ()
 	st.cancel = j.cancel
-	c.buffered += j.charge - st.charge
+	c.buffer(j.charge - st.charge)
 	st.charge, st.message = 0, nil
+}
+
+// overload answers a call for which there is no room.
+func (c *conn) overload(st *stream, message []byte) {
+	c.server.overload.Add(1)
+	reply := c.server.overloaded(message)
+	if len(reply) == 0 {
+		c.reply(st, statusUnavailable)
+		return
+	}
+	c.send(st, reply)
 }
 
 // employ starts a worker if none is free and there may be one more. Workers stay: a
@@ -113,7 +118,7 @@ func (c *conn) takeDone() {
 	c.doneMu.Unlock()
 	for i, j := range done {
 		done[i] = nil
-		c.buffered -= j.charge
+		c.buffer(-j.charge)
 		st := c.lookup(j.stream)
 		if st == nil {
 			c.orphans--

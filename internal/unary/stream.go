@@ -86,7 +86,7 @@ func (c *conn) close(st *stream, ours bool) {
 	}
 	c.closed.add(st.id, ours)
 	c.open--
-	c.buffered -= st.charge
+	c.buffer(-st.charge)
 	c.returnWindow()
 	*st = stream{}
 	c.free = append(c.free, st)
@@ -168,6 +168,10 @@ func (c *conn) onData(f *frame) *fault {
 		c.call(st, data[prefix:], false)
 		return nil
 	}
+	if c.server.buffered.Load()+int64(len(data)) > maxBufferedAll {
+		c.overload(st, nil)
+		return nil
+	}
 	if code := c.collect(st, data); code != 0 {
 		c.reject(st, code)
 		return nil
@@ -200,7 +204,7 @@ func whole(data []byte, limit int) bool {
 func (c *conn) collect(st *stream, data []byte) status {
 	st.message = append(st.message, data...)
 	st.charge += int64(len(data))
-	c.buffered += int64(len(data))
+	c.buffer(int64(len(data)))
 	if len(st.message) < prefix {
 		return 0
 	}
@@ -233,6 +237,14 @@ func (c *conn) complete(st *stream) *fault {
 		c.call(st, st.message[prefix:], true)
 	}
 	return nil
+}
+
+// buffer counts what is kept of messages.
+func (c *conn) buffer(n int64) {
+	if n != 0 {
+		c.buffered += n
+		c.server.buffered.Add(n)
+	}
 }
 
 // returnWindow gives the peer back what it used of the connection's window, unless it

@@ -167,25 +167,118 @@ func TestCheck25LateAnswer(t *testing.T) {
 	}
 }
 
-// However many streams are reset, in whatever order, nothing of them stays.
+// However many streams are reset, in whatever order and whatever they were at, nothing
+// of them stays.
 func TestCheck26ResetLeavesNothing(t *testing.T) {
+	t.Parallel()
+	const n = 90
+	half := message("half of it")[:9]
+	for name, c := range map[string]struct {
+		window uint32 // of each stream
+		begin  func(p *peer, id uint32)
+	}{
+		"half a message":            {65535, func(p *peer, id uint32) { p.open(id); p.data(id, false, half) }},
+		"headers only":              {65535, func(p *peer, id uint32) { p.open(id) }},
+		"under way":                 {65535, func(p *peer, id uint32) { p.call(id, "slow-wait") }},
+		"lacks window":              {0, func(p *peer, id uint32) { p.call(id, "hello") }},
+		"lacks connection's window": {1 << 20, func(p *peer, id uint32) { p.call(id, "big\x08") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t)
+			p := s.hello(t, http2.Setting{ID: http2.SettingInitialWindowSize, Val: c.window})
+			for i := range uint32(n) {
+				c.begin(p, 2*i+1)
+			}
+			for i := range uint32(n) {
+				p.framer.WriteRSTStream((2*((i*37)%n) + 1), http2.ErrCodeCancel)
+			}
+			// Needs no window, and comes when all of that was read.
+			p.headers(2*n+1, true, with(call(echoPath), ":path", "/no/such")...)
+			p.want(2*n+1, "200 12")
+			inner := s.only(t)
+			await(t, "the handlers", func() bool { inner.mu.Lock(); defer inner.mu.Unlock(); return inner.orphans == 0 })
+			balance(t, inner)
+			inner.mu.Lock()
+			defer inner.mu.Unlock()
+			if inner.open != 0 || len(inner.streams) != 0 || inner.receiving != 0 || inner.buffered != 0 || inner.held != 0 {
+				t.Errorf("open %d, known %d, receiving %d, buffered %d, held %d", inner.open, len(inner.streams), inner.receiving, inner.buffered, inner.held)
+			}
+			if held, buffered := s.held.Load(), s.buffered.Load(); held != 0 || buffered != 0 {
+				t.Errorf("of all connections: held %d, buffered %d", held, buffered)
+			}
+		})
+	}
+}
+
+// A peer that takes no answer, and resets what waits for window, does not make the line
+// of those that wait longer and longer.
+func TestCheck26ResetLeavesTheLine(t *testing.T) {
+	t.Parallel()
+	s := serve(t, func(c *Config) { c.MaxStreams = 4 })
+	p := s.hello(t, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20})
+	p.call(1, "big\x40") // takes all of the connection's window
+	for id := uint32(3); id < 300; id += 2 {
+		p.call(id, "hello")
+		p.framer.WriteRSTStream(id, http2.ErrCodeCancel)
+	}
+	p.headers(301, true, with(call(echoPath), ":path", "/no/such")...)
+	p.want(301, "200 12")
+	inner := s.only(t)
+	inner.mu.Lock()
+	if n := len(inner.waiting); n > 8 {
+		t.Errorf("%d are in the line", n)
+	}
+	inner.mu.Unlock()
+	p.call(303, "hello")
+	p.framer.WriteWindowUpdate(0, 1<<20)
+	p.want(303, served)
+}
+
+// only is the one connection of a server.
+func (s *server) only(t *testing.T) *conn {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.connections) != 1 {
+		t.Fatalf("%d connections", len(s.connections))
+	}
+	for c := range s.connections {
+		return c
+	}
+	return nil
+}
+
+// The context of a slow call ends with its answer: what it holds is given back.
+func TestSlowCallEndsItsContext(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
 	p := s.hello(t)
-	const n = 90
-	for i := range uint32(n) {
-		p.open(2*i + 1)
-		p.data(2*i+1, false, message("half of it")[:9])
+	p.call(1, "slow-keep")
+	p.want(1, "200 0 echo:slow-keep")
+	if err := (<-s.kept).Err(); !errors.Is(err, context.Canceled) {
+		t.Errorf("after the answer: %v", err)
 	}
-	for i := range uint32(n) {
-		p.framer.WriteRSTStream((2*((i*37)%n) + 1), http2.ErrCodeCancel)
-	}
-	p.alive(2*n + 1)
-	for c := range s.connections {
-		c.mu.Lock()
-		if c.open != 0 || len(c.streams) != 0 || c.receiving != 0 || c.buffered != 0 || c.orphans != 0 {
-			t.Errorf("open %d, known %d, receiving %d, buffered %d, orphans %d", c.open, len(c.streams), c.receiving, c.buffered, c.orphans)
-		}
-		c.mu.Unlock()
+}
+
+// Messages that never end take no more memory than there is for those of all peers, and
+// give it back with their connections.
+func TestCheck29UnfinishedMessages(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	s.buffered.Store(maxBufferedAll - 40000) // other peers'
+	p, good := s.hello(t), s.hello(t)
+	big := message(string(make([]byte, 60000)))
+	p.open(1)
+	p.data(1, false, big[:16000])
+	p.data(1, false, big[16000:32000])
+	p.open(3)
+	p.data(3, false, big[:16000])
+	p.want(3, "200 0 overloaded")
+	good.alive(1) // needs no memory
+	p.nc.Close()
+	await(t, "what it held", func() bool { return s.buffered.Load() == maxBufferedAll-40000 })
+	if s.Overloads() != 1 {
+		t.Errorf("%d overloads", s.Overloads())
 	}
 }
