@@ -37,6 +37,7 @@ var checks = []check{
 	{"refused: no token, forged, another audience, missing role", (*world).denied},
 	{"a quota through the Service", (*world).quota},
 	{"the app can't be reached around Envoy", (*world).around},
+	{"an app that listens everywhere: the kernel redirects to Envoy", (*world).redirected},
 	{"the node's memory limit is known to the sidecar, and kept", (*world).memory},
 	{"sidecar killed with -9: closed, then back", (*world).killed},
 	{"policy update under traffic: in force, nothing lost", (*world).policyUpdate},

@@ -120,8 +120,7 @@ func (o options) runCluster(ctx context.Context, work, group string) error {
 	cmd := exec.CommandContext(ctx, script, "env", "-C", root, self, "-inside", "-work", work, "-authz", authz, "-only", o.only)
 	cmd.Env = append(os.Environ(), "KUBERNETES="+o.cluster, "WORK="+work, "CGROUP="+group, "IMAGES="+strings.Join(append(images, sidecar), " "))
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stdout
-	// The script is told to stop before it is killed, and with it its namespaces go.
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	// An interrupt kills the script, and the kernel with it all that is in its namespaces.
 	fmt.Println("== cluster")
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("the cluster: %w", err)

@@ -11,15 +11,13 @@ import (
 	"time"
 )
 
-// stock is what a cluster could leave on the machine: mounts, network interfaces,
-// and processes in namespaces that are not ours. Other processes come and go by
-// themselves.
+// stock is what a cluster could leave on the machine.
 type stock struct {
-	mounts, links, strangers map[string]bool
+	mounts, links map[string]bool
 }
 
 func takeStock() (stock, error) {
-	s := stock{mounts: map[string]bool{}, links: map[string]bool{}, strangers: map[string]bool{}}
+	s := stock{mounts: map[string]bool{}, links: map[string]bool{}}
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {
 		return s, err
@@ -36,26 +34,28 @@ func takeStock() (stock, error) {
 	for _, link := range links {
 		s.links[link.Name] = true
 	}
-	own, err := os.Readlink("/proc/self/ns/pid")
-	if err != nil {
-		return s, err
-	}
-	processes, err := filepath.Glob("/proc/[0-9]*")
-	if err != nil {
-		return s, err
-	}
-	for _, process := range processes {
-		// A process that is gone meanwhile has no link.
-		if space, err := os.Readlink(process + "/ns/pid"); err == nil && space != own {
-			name, _ := os.ReadFile(process + "/comm")
-			s.strangers[strings.TrimSpace(string(name))+" "+filepath.Base(process)] = true
-		}
-	}
 	return s, nil
 }
 
-// compare looks for what was not there before. Processes that are being reaped get
-// a moment.
+// processes are those of a run: the components have its folder in their environment,
+// what is in pods is in its cgroup.
+func processes(group string) []string {
+	var list []string
+	all, _ := filepath.Glob("/proc/[0-9]*")
+	for _, process := range all {
+		// What can't be read is gone.
+		environment, _ := os.ReadFile(process + "/environ")
+		cgroup, _ := os.ReadFile(process + "/cgroup")
+		if strings.Contains(string(environment), "CGROUP="+group+"\x00") || strings.Contains(string(cgroup), "/"+group+"/") {
+			name, _ := os.ReadFile(process + "/comm")
+			list = append(list, strings.TrimSpace(string(name))+" "+filepath.Base(process))
+		}
+	}
+	return list
+}
+
+// compare looks for what was not there before, and for what bears the run's name.
+// Processes that are being reaped get a moment.
 func (s stock) compare(group string) (string, error) {
 	var left []string
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(200 * time.Millisecond) {
@@ -64,14 +64,18 @@ func (s stock) compare(group string) (string, error) {
 			return "", err
 		}
 		left = nil
-		for kind, pair := range map[string][2]map[string]bool{
-			"mount": {s.mounts, now.mounts}, "interface": {s.links, now.links}, "process": {s.strangers, now.strangers},
-		} {
-			for name := range pair[1] {
-				if !pair[0][name] {
-					left = append(left, kind+" "+name)
-				}
+		for name := range now.mounts {
+			if !s.mounts[name] {
+				left = append(left, "mount "+name)
 			}
+		}
+		for name := range now.links {
+			if !s.links[name] {
+				left = append(left, "interface "+name)
+			}
+		}
+		for _, process := range processes(group) {
+			left = append(left, "process "+process)
 		}
 		for _, dir := range groups(group) {
 			left = append(left, "cgroup "+dir)
@@ -83,7 +87,7 @@ func (s stock) compare(group string) (string, error) {
 	if len(left) > 0 {
 		return "", errors.New(strings.Join(left, "\n"))
 	}
-	return fmt.Sprintf("%d mounts, %d interfaces and no cgroup or process more than before", len(s.mounts), len(s.links)), nil
+	return fmt.Sprintf("%d mounts and %d interfaces as before, no process, no cgroup, no file", len(s.mounts), len(s.links)), nil
 }
 
 // groups are the cgroups of a run, in every hierarchy; with cgroup v2 there is one.
