@@ -51,6 +51,7 @@ test: ## everything: format, vet, lint, policies, unit and end-to-end tests with
 	@tools/stage 'golangci-lint (the first time it is built: a minute or two)' $(LINT) run
 	@$(MAKE) --no-print-directory policies
 	@tools/stage 'go test -race, end to end through Envoy and in a browser included' go test -race -count=1 -timeout 30m ./...
+	@$(MAKE) --no-print-directory test-lean
 	@tools/stage 'demo' $(MAKE) --no-print-directory demo ARGS=--check
 	@printf '\nEverything passed.\n'
 
@@ -78,6 +79,11 @@ policies: ## opa fmt, check --strict and test with full coverage
 test-manifests: ## what stands in k8s/, without a cluster: schemas, rules, dashboards (gets its tools once: minutes)
 	@tools/stage 'kubeconform, kustomize, kube-score, promtool, helm' tools/get-manifest-tools
 	@tools/stage 'k8s/' env MANIFEST_TOOLS=required go test -count=1 ./test/manifests
+
+.PHONY: test-lean
+test-lean: ## end to end once more: the lean transport, with remembered decisions (make test does it too)
+	@tools/stage 'go test, end to end on the lean transport' \
+		env AUTHZ_LISTEN_TRANSPORT=lean AUTHZ_POLICY_CACHE_SIZE=16MiB go test -count=1 -timeout 15m ./e2e
 
 .PHONY: test-h2spec
 test-h2spec: ## the lean transport against the HTTP/2 specification, by h2spec (make test does it too)
