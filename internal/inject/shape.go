@@ -10,6 +10,7 @@ func wellFormed(pod Object) error {
 		return err
 	}
 	spec := object(pod["spec"])
+	names := map[string]bool{}
 	for _, key := range []string{"initContainers", "containers", "volumes"} {
 		items, isList := spec[key].([]any)
 		if spec[key] != nil && !isList {
@@ -19,6 +20,12 @@ func wellFormed(pod Object) error {
 			o := object(item)
 			if o == nil || textAt(o, "name") == "" {
 				return refuse("an item of %s has no name", key)
+			}
+			if key != "volumes" {
+				if names[textAt(o, "name")] {
+					return refuse("two containers are named %s", textAt(o, "name"))
+				}
+				names[textAt(o, "name")] = true
 			}
 			if err := isObject(o, "lifecycle", "startupProbe", "readinessProbe", "livenessProbe"); err != nil {
 				return err
