@@ -87,6 +87,11 @@ func (w *world) variants() (string, error) {
 			faults = append(faults, fmt.Errorf("%s: %w", dir, err))
 			continue
 		}
+		selectors, err := selects(here.text.String())
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", dir, err))
+			continue
+		}
 		warnings, err := w.say(here.text.String(), "apply", "--dry-run=server", "--validate=strict", "-f", "-")
 		if err == nil && warnings != "" {
 			err = errors.New(warnings)
@@ -95,7 +100,7 @@ func (w *world) variants() (string, error) {
 			faults = append(faults, fmt.Errorf("%s: %w", dir, err))
 			continue
 		}
-		line := fmt.Sprintf("%s: %d objects", dir, here.count)
+		line := fmt.Sprintf("%s: %d objects, %d of them select its pods", dir, here.count, selectors)
 		if elsewhere.count > 0 {
 			line += fmt.Sprintf(", and %d of kinds that this cluster does not have (%s)", elsewhere.count, strings.Join(elsewhere.kinds, ", "))
 		}
