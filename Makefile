@@ -7,6 +7,7 @@
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 5m
 ROUNDS ?= 5
+REQUESTS ?= 5000000
 export TESTBED_ENVOY ?= $(CURDIR)/.cache/bin/envoy
 
 LINT := go tool -modfile=tools/go.mod golangci-lint
@@ -95,6 +96,10 @@ format: ## gofmt and opa fmt
 
 fuzz: ## every fuzz target for FUZZTIME (5m)
 	@tools/fuzz $(FUZZTIME) $(PACKAGES)
+
+.PHONY: campaign-cache
+campaign-cache: ## decisions with and without the cache, compared 5,000,000 times over (REQUESTS=...): about an hour
+	go test ./internal/policy -run 'TestCacheDiffers' -count=1 -v -timeout 24h -cache.requests=$(REQUESTS)
 
 bench: build ## CPU of a check against a server that does nothing (ROUNDS=5, SHORT=1: a minute, ARGS='-o json')
 	@go build -o .cache/bin/bench ./bench

@@ -8,11 +8,13 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
 	"authz/internal/policy"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 )
@@ -48,6 +50,7 @@ SIGHUP: load the policies again.`,
 // order: the front door drains first, the decision log is written out last.
 func serve(ctx context.Context, c *Config, stdout, stderr io.Writer) error {
 	log := newLogger(stderr, c.Log)
+	limitMemory(memlimit.FromCgroup, log)
 	for _, w := range c.warnings() {
 		log.Warn("insecure setting", "setting", w)
 	}
@@ -75,6 +78,7 @@ func serve(ctx context.Context, c *Config, stdout, stderr io.Writer) error {
 	log.Info("authz is up", "version", version, "socket", c.Listen.Socket, "address", s.address(),
 		"ops", s.ops.Addr().String(), "policy_revision", s.engine.Status().Revision, "issuers", len(c.Issuers))
 
+	go debug.FreeOSMemory() // compiling took more than deciding will
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer signal.Stop(signals)

@@ -249,7 +249,7 @@ func (s *sidecar) sources() ops.Sources {
 		},
 		Decisions: func() ops.DecisionCache {
 			c := s.engine.Status().Cache
-			return ops.DecisionCache{Entries: c.Entries, Bytes: c.Bytes, Hits: c.Hits, Misses: c.Misses}
+			return ops.DecisionCache{Entries: c.Entries, Bytes: c.Bytes, Hits: c.Hits, Misses: c.Misses, Evictions: c.Evictions, RoutesOff: c.RoutesOff}
 		},
 		Quotas: s.quotas.status,
 		Audit: func() ops.AuditLog {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"authz/internal/policy"
 
@@ -19,6 +20,9 @@ type verdict struct {
 	Revision string   `json:"policy_revision,omitempty"`
 	Routes   int      `json:"routes"`
 	Issuers  []string `json:"issuers,omitempty"`
+	// Cached says of each route whether its decisions will be given again; absent where
+	// none is remembered.
+	Cached []policy.RouteCaching `json:"cached_routes,omitempty"`
 }
 
 func validateCommand() *cobra.Command {
@@ -88,7 +92,21 @@ func validate(cmd *cobra.Command, config func() (*Config, error)) (verdict, int)
 	status := engine.Status()
 	v.Warnings = append(v.Warnings, status.Warnings...)
 	v.Revision, v.Routes = status.Revision, status.Routes
+	if v.Cached, err = engine.CachedRoutes(cmd.Context()); err != nil {
+		v.Warnings = append(v.Warnings, "what is remembered: "+err.Error())
+	}
 	return v, exitFine
+}
+
+// cached says how many routes' decisions will be given again, and why not the others'.
+func (v verdict) cached() string {
+	var others []string
+	for _, r := range v.Cached {
+		if r.Why != "" {
+			others = append(others, fmt.Sprintf("\n  %s %s", r.Route, r.Why))
+		}
+	}
+	return fmt.Sprintf("routes cached: %d of %d%s", len(v.Cached)-len(others), len(v.Cached), strings.Join(others, ""))
 }
 
 func (v verdict) print(cmd *cobra.Command) {
@@ -105,6 +123,9 @@ func (v verdict) print(cmd *cobra.Command) {
 		fmt.Fprintf(out, "valid: %d issuer(s)\n", len(v.Issuers))
 	default:
 		fmt.Fprintf(out, "valid: %d issuer(s), policy revision %s, %d route(s)\n", len(v.Issuers), v.Revision, v.Routes)
+		if v.Cached != nil {
+			fmt.Fprintln(out, v.cached())
+		}
 	}
 }
 

@@ -43,6 +43,8 @@ var (
 	decisionBytes   = describe("decision_cache_bytes", "Memory of the decisions remembered.")
 	decisionHits    = describe("decision_cache_hits_total", "Decisions given again.")
 	decisionMisses  = describe("decision_cache_misses_total", "Decisions that had to be made, while some are remembered.")
+	decisionEvicted = describe("decision_cache_evictions_total", "Decisions forgotten for want of memory.")
+	decisionOff     = describe("decision_cache_routes_off", "Routes left alone because their decisions hardly repeat.")
 	quotaKeys       = describe("quota_keys", "Quota keys in memory.")
 	quotaEvictions  = describe("quota_evictions_total", "Quota keys folded together because memory for them was full.")
 	storeUp         = describe("quota_store_up", "1 while the shared quota store is asked, 0 while the fallback answers.")
@@ -107,6 +109,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(decisionBytes, float64(r.Bytes))
 	count(decisionHits, r.Hits)
 	count(decisionMisses, r.Misses)
+	count(decisionEvicted, r.Evictions)
+	gauge(decisionOff, float64(r.RoutesOff))
 
 	q := s.Quotas()
 	gauge(quotaKeys, float64(q.Keys))

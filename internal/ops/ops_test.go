@@ -27,15 +27,17 @@ type world struct {
 
 func (w *world) sources() Sources {
 	return Sources{
-		Build:     Build{"1.2.3", "go1.26", "v1.22.2"},
-		Draining:  func() bool { return w.draining },
-		Policy:    func() PolicyStatus { return w.policy },
-		Issuers:   func() []IssuerStatus { return w.issuers },
-		Tokens:    func() TokenCache { return TokenCache{Entries: 3, Bytes: 4096, Hits: 10, Misses: 4} },
-		Decisions: func() DecisionCache { return DecisionCache{Entries: 6, Bytes: 512, Hits: 8, Misses: 9} },
-		Quotas:    func() QuotaStore { return QuotaStore{Keys: 7, Evictions: 2, Shared: w.quotas} },
-		Audit:     func() AuditLog { return AuditLog{Written: 20, Dropped: 1, Errors: 1} },
-		Door:      func() FrontDoor { return FrontDoor{InFlight: 2, Connections: 1, Panics: 1, Overloads: 5} },
+		Build:    Build{"1.2.3", "go1.26", "v1.22.2"},
+		Draining: func() bool { return w.draining },
+		Policy:   func() PolicyStatus { return w.policy },
+		Issuers:  func() []IssuerStatus { return w.issuers },
+		Tokens:   func() TokenCache { return TokenCache{Entries: 3, Bytes: 4096, Hits: 10, Misses: 4} },
+		Decisions: func() DecisionCache {
+			return DecisionCache{Entries: 6, Bytes: 512, Hits: 8, Misses: 9, Evictions: 7, RoutesOff: 3}
+		},
+		Quotas: func() QuotaStore { return QuotaStore{Keys: 7, Evictions: 2, Shared: w.quotas} },
+		Audit:  func() AuditLog { return AuditLog{Written: 20, Dropped: 1, Errors: 1} },
+		Door:   func() FrontDoor { return FrontDoor{InFlight: 2, Connections: 1, Panics: 1, Overloads: 5} },
 	}
 }
 
@@ -160,6 +162,8 @@ func TestMetrics(t *testing.T) {
 		`authz_decision_cache_bytes 512`,
 		`authz_decision_cache_hits_total 8`,
 		`authz_decision_cache_misses_total 9`,
+		`authz_decision_cache_evictions_total 7`,
+		`authz_decision_cache_routes_off 3`,
 		`authz_jwks_keys{issuer="a"} 2`,
 		`authz_jwks_age_seconds{issuer="a"} 90`,
 		`authz_jwks_ready{issuer="a"} 1`,

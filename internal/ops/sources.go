@@ -53,9 +53,11 @@ type TokenCache struct {
 
 // DecisionCache is the cache of decisions; all zero while it is off.
 type DecisionCache struct {
-	Entries      int
-	Bytes        int64
-	Hits, Misses uint64
+	Entries                 int
+	Bytes                   int64
+	Hits, Misses, Evictions uint64
+	// RoutesOff is how many routes are left alone because their decisions hardly repeat.
+	RoutesOff int
 }
 
 // QuotaStore is the in-process quota store, and the shared one if there is one.
