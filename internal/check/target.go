@@ -2,7 +2,6 @@ package check
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -47,7 +46,10 @@ func AppendPath(out []string, raw string) ([]string, *Fault) {
 		return nil, &Fault{"path_utf8", "not UTF-8 once decoded"}
 	}
 	path = strings.TrimLeft(path, "/")
-	for out = slices.Grow(out, strings.Count(path, "/")+1); ; {
+	if n := strings.Count(path, "/") + 1; cap(out) < n {
+		out = make([]string, 0, n)
+	}
+	for {
 		segment, rest, more := strings.Cut(path, "/")
 		out = append(out, segment)
 		if !more {
