@@ -86,6 +86,12 @@ test-lean: ## end to end once more: the lean transport, with remembered decision
 	@tools/stage 'go test, end to end on the lean transport' \
 		env AUTHZ_LISTEN_TRANSPORT=lean AUTHZ_POLICY_CACHE_SIZE=16MiB go test -count=1 -timeout 15m ./e2e
 
+HOSTILE_TIME ?= 1m
+.PHONY: hostile
+hostile: ## hostile peers against the lean transport, HOSTILE_TIME (1m) each, with figures (make test does it with a second each)
+	@tools/stage 'hostile peers, $(HOSTILE_TIME) each' \
+		env HOSTILE_TIME=$(HOSTILE_TIME) go test -count=1 -v -timeout 5h -run TestHostilePeers ./test/transport
+
 .PHONY: test-h2spec
 test-h2spec: ## the lean transport against the HTTP/2 specification, by h2spec (make test does it too)
 	@tools/stage 'h2spec' go test -count=1 -v -run TestH2Spec ./test/transport

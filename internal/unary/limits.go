@@ -21,7 +21,7 @@ const (
 	knownHeadBytes   = 1024    //
 	connWindow       = 8 << 20 // what a peer may send before we return window
 	maxBuffered      = 8 << 20 // bytes of unfinished messages beyond which we don't
-	maxBufferedAll   = 128 << 20
+	maxBufferedAll   = 64 << 20
 	maxHeldConn      = 4 << 20 // bytes of answers that lack window, of a connection
 	maxHeldAll       = 64 << 20
 	lastStreamDrain  = math.MaxInt32 / 4 * 3 // stream id at which a connection is renewed

@@ -8,7 +8,7 @@ import (
 )
 
 func quick(c *Config) {
-	c.Timeouts = Timeouts{Preface: 150 * time.Millisecond, SettingsAck: 150 * time.Millisecond, Headers: 100 * time.Millisecond,
+	c.Timeouts = Timeouts{Preface: 150 * time.Millisecond, SettingsAck: 20 * time.Second, Headers: 100 * time.Millisecond,
 		Body: 150 * time.Millisecond, Write: 150 * time.Millisecond, Quiet: 20 * time.Second, Pong: 20 * time.Second,
 		Idle: time.Minute, Drain: 200 * time.Millisecond}
 }

@@ -25,7 +25,7 @@ func TestCheck01Preface(t *testing.T) {
 			t.Parallel()
 			p := s.dial(t)
 			p.write([]byte(bytes))
-			p.want(0, "closed|GOAWAY SETTINGS_TIMEOUT|"+protocolError)
+			p.want(0, "closed|"+protocolError+"|"+calmDown)
 		})
 	}
 }
@@ -116,7 +116,7 @@ func TestCheck04SettingsAck(t *testing.T) {
 	check(t, []rule{
 		{name: "of nothing", do: func(p *peer) { p.framer.WriteSettingsAck() }, want: protocolError},
 	})
-	p := serve(t, quick).dial(t)
+	p := serve(t, quick, func(c *Config) { c.Timeouts.SettingsAck = 150 * time.Millisecond }).dial(t)
 	p.write([]byte(preface))
 	p.framer.WriteSettings()
 	p.want(0, "GOAWAY SETTINGS_TIMEOUT")

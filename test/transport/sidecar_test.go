@@ -34,6 +34,9 @@ func start(t *testing.T) *sidecar {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(s.Log().Tail(5))
+		}
 		if err := s.Stop(); err != nil {
 			t.Error(err)
 		}
