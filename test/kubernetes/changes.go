@@ -200,5 +200,20 @@ func (w *world) rollingRestart() (string, error) {
 		return "", err
 	}
 	figures, err := t.end(500)
+	if err != nil {
+		err = fmt.Errorf("%w\n%s", err, w.failures())
+	}
 	return fmt.Sprintf("%d pods replaced in %.1f s; %s", len(before), took.Seconds(), figures), err
+}
+
+// failures are the decisions that failed in the pods that are there now.
+func (w *world) failures() string {
+	logs, _ := w.kubectl("", "-n", namespace, "logs", "-l", "app=shop", "-c", "authz", "--tail=-1")
+	var failed []string
+	for line := range strings.Lines(logs) {
+		if strings.Contains(line, `"outcome":"failed"`) || strings.Contains(line, `"outcome":"unavailable"`) {
+			failed = append(failed, line)
+		}
+	}
+	return tail(strings.Join(failed, ""), 5)
 }

@@ -46,6 +46,7 @@ var checks = []check{
 	{"injector: installed from its manifests", (*world).installed},
 	{"injector: the webhook does what authz inject does, and once", (*world).injects},
 	{"injector: one label on a Deployment", (*world).hooked},
+	{"injector: a Job ends although its sidecars would go on", (*world).jobEnds},
 	{"injector: whoever has not asked is left alone", (*world).leftAlone},
 	{"injector: down, labelled pods are refused, others are not", (*world).down},
 }

@@ -60,12 +60,10 @@ func (w *world) dryRun(objects string) (warnings string, err error) {
 	return w.say(objects, "create", "--dry-run=server", "--validate=strict", "-f", "-")
 }
 
-// variants: everything in k8s/ that kustomize builds, under the strictest Pod Security.
+// variants: everything in k8s/ that kustomize builds, and the Helm chart, under the
+// strictest Pod Security.
 func (w *world) variants() (string, error) {
 	dirs, err := kustomizations("k8s")
-	if errors.Is(err, fs.ErrNotExist) || err == nil && len(dirs) == 0 {
-		return "there are none", nil
-	}
 	if err != nil {
 		return "", err
 	}
@@ -73,40 +71,55 @@ func (w *world) variants() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	versions := strings.Fields(known)
 	var figures []string
 	var faults []error
+	note := func(name, objects string, err error) {
+		var line string
+		if err == nil {
+			line, err = w.judge(objects, strings.Fields(known))
+		}
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", name, err))
+			return
+		}
+		figures = append(figures, name+": "+line)
+	}
 	for _, dir := range dirs {
 		objects, err := w.kubectl("", "kustomize", dir)
-		if err != nil {
-			faults = append(faults, err)
-			continue
-		}
-		here, elsewhere, err := w.split(objects, versions)
-		if err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", dir, err))
-			continue
-		}
-		selectors, err := selects(here.text.String())
-		if err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", dir, err))
-			continue
-		}
-		warnings, err := w.say(here.text.String(), "apply", "--dry-run=server", "--validate=strict", "-f", "-")
-		if err == nil && warnings != "" {
-			err = errors.New(warnings)
-		}
-		if err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", dir, err))
-			continue
-		}
-		line := fmt.Sprintf("%s: %d objects, %d of them select its pods", dir, here.count, selectors)
-		if elsewhere.count > 0 {
-			line += fmt.Sprintf(", and %d of kinds that this cluster does not have (%s)", elsewhere.count, strings.Join(elsewhere.kinds, ", "))
-		}
-		figures = append(figures, line)
+		note(dir, objects, err)
+	}
+	const helm, chart = ".cache/bin/helm", "k8s/chart/authz"
+	if _, err := os.Stat(helm); err == nil {
+		objects, err := w.run("", helm, "template", "authz", chart, "--namespace", injectorNamespace)
+		note(chart, objects, err)
+	} else {
+		figures = append(figures, chart+": not tried, there is no helm (make test-manifests gets it)")
 	}
 	return strings.Join(figures, "\n"), errors.Join(faults...)
+}
+
+// judge has the API server look at what it knows of a manifest, and says what that was.
+func (w *world) judge(objects string, versions []string) (string, error) {
+	here, elsewhere, err := w.split(objects, versions)
+	if err != nil {
+		return "", err
+	}
+	selectors, err := selects(here.text.String())
+	if err != nil {
+		return "", err
+	}
+	warnings, err := w.say(here.text.String(), "apply", "--dry-run=server", "--validate=strict", "-f", "-")
+	if err != nil {
+		return "", err
+	}
+	if warnings != "" {
+		return "", errors.New(warnings)
+	}
+	line := fmt.Sprintf("%d objects, %d of them select its pods", here.count, selectors)
+	if elsewhere.count > 0 {
+		line += fmt.Sprintf(", and %d of kinds that this cluster does not have (%s)", elsewhere.count, strings.Join(elsewhere.kinds, ", "))
+	}
+	return line, nil
 }
 
 // kustomizations are the folders that can be built; components can't, alone.

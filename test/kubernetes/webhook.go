@@ -144,6 +144,49 @@ func (w *world) hooked() (string, error) {
 	return fmt.Sprintf("one label: without a token %v, with one %v", without, with), nil
 }
 
+// jobEnds: native sidecars are told to go when the app's containers have ended.
+func (w *world) jobEnds() (string, error) {
+	if _, err := w.apply(`
+apiVersion: batch/v1
+kind: Job
+metadata: { name: once, namespace: ` + namespace + ` }
+spec:
+  backoffLimit: 0
+  template:
+    metadata: { labels: { app: once` + asked + ` }, annotations: { authz.dev/app-port: "3000" } }
+    spec:
+      restartPolicy: Never
+      automountServiceAccountToken: false
+      securityContext: { runAsNonRoot: true, runAsUser: 65532, seccompProfile: { type: RuntimeDefault } }
+      containers:
+        - name: app
+          image: localhost/app:test
+          imagePullPolicy: Never
+          args: [get, "http://127.0.0.1:9902/ready"]
+          securityContext: { allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: { drop: [ALL] } }
+`); err != nil {
+		return "", err
+	}
+	took, err := w.until("the Job is complete", func() error {
+		done, err := w.get("job", "once", ".status.succeeded")
+		if err == nil && done != "1" {
+			err = errors.New("not yet")
+		}
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	said, err := w.kubectl("", "-n", namespace, "logs", "job/once", "-c", "app")
+	if err != nil {
+		return "", err
+	}
+	if said = strings.TrimSpace(said); said != "200" {
+		return "", fmt.Errorf("Envoy was not there before the Job's own container began: %s", said)
+	}
+	return fmt.Sprintf("Envoy answered its first request; complete %.1f s after it was made", took.Seconds()), nil
+}
+
 // leftAlone: whoever has not asked is not touched, and the webhook is in nobody's way.
 func (w *world) leftAlone() (string, error) {
 	var faults []error
