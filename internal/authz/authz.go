@@ -120,6 +120,10 @@ type course struct {
 	start   time.Time
 	stages  Stages
 	record  audit.Record
+	// Memory for the questions to quotas and their answers, which are the decision's.
+	asks   []ratelimit.Ask
+	asked  []*policy.Quota
+	states []QuotaState
 	// storeAway: the shared store did not answer, the fallback did.
 	storeAway bool
 }

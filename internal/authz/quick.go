@@ -38,7 +38,7 @@ func (a *Authorizer) Quick(r *check.Request, space *Space) (d *Decision, ok bool
 		return nil, false
 	}
 	c := &space.course
-	*c = course{Authorizer: a, request: r, start: start}
+	*c = course{Authorizer: a, request: r, start: start, asks: c.asks, asked: c.asked, states: c.states}
 	if a.audit.On() {
 		c.describe()
 		c.noteToken(token)
@@ -62,8 +62,15 @@ type Space struct {
 	decision Decision
 }
 
-// Forget lets go of what the decision refers to.
-func (s *Space) Forget() { s.course, s.decision = course{}, Decision{} }
+// Forget lets go of what the decision refers to, and keeps the room.
+func (s *Space) Forget() {
+	c := &s.course
+	clear(c.asks)
+	clear(c.asked)
+	clear(c.states)
+	*c = course{asks: c.asks[:0], asked: c.asked[:0], states: c.states[:0]}
+	s.decision = Decision{}
+}
 
 // answered is what quotas have said ahead of the decision.
 type answered struct {
@@ -89,7 +96,7 @@ func (a *Authorizer) ahead(now time.Time, r *policy.Result) (answered, bool) {
 			return answered{}, false
 		}
 	}
-	list, asked := asks(r)
+	list, asked := asks(r, nil, nil)
 	if len(list) == 0 {
 		return answered{}, true
 	}

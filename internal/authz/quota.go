@@ -36,11 +36,11 @@ func (d *Decision) settle(ctx context.Context, c *course, result *policy.Result)
 // enforce takes the quotas that are not in shadow, together, and says whether the
 // request passes them.
 func (d *Decision) enforce(ctx context.Context, c *course, now time.Time, result *policy.Result) bool {
-	asks, asked := asks(result)
-	if len(asks) == 0 {
+	c.asks, c.asked = asks(result, c.asks[:0], c.asked[:0])
+	if len(c.asks) == 0 {
 		return true
 	}
-	verdict, err := c.quotas.Take(ctx, now, asks)
+	verdict, err := c.quotas.Take(ctx, now, c.asks)
 	if err != nil {
 		headers := d.ResponseHeaders
 		*d = c.failed("quota_error", err.Error())
@@ -50,7 +50,7 @@ func (d *Decision) enforce(ctx context.Context, c *course, now time.Time, result
 		d.ResponseHeaders = headers
 		return false
 	}
-	return d.charge(c, result, asked, verdict)
+	return d.charge(c, result, c.asked, verdict)
 }
 
 // charge takes in what the quotas have answered.
@@ -61,14 +61,15 @@ func (d *Decision) charge(c *course, result *policy.Result, asked []*policy.Quot
 			d.Reasons = append(d.Reasons[:len(d.Reasons):len(d.Reasons)], "quota_fallback_"+string(verdict.Fallback))
 		}()
 	}
-	d.Quotas = make([]QuotaState, len(verdict.States)) // none where nobody counted
-	for i, state := range verdict.States {
+	c.states = c.states[:0]
+	for i, state := range verdict.States { // none where nobody counted
 		q := asked[i]
-		d.Quotas[i] = QuotaState{
+		c.states = append(c.states, QuotaState{
 			Name: q.Name, Limit: q.Limit, Window: q.Window,
 			Remaining: state.Remaining, Reset: state.Reset, RetryAfter: state.RetryAfter,
-		}
+		})
 	}
+	d.Quotas = c.states
 	if verdict.Allowed {
 		return true
 	}
@@ -91,9 +92,8 @@ func (d *Decision) charge(c *course, result *policy.Result, asked []*policy.Quot
 	return false
 }
 
-func asks(result *policy.Result) ([]ratelimit.Ask, []*policy.Quota) {
-	list := make([]ratelimit.Ask, 0, len(result.Quotas))
-	of := make([]*policy.Quota, 0, len(result.Quotas))
+// asks appends the questions to the quotas that are enforced, and whose they are.
+func asks(result *policy.Result, list []ratelimit.Ask, of []*policy.Quota) ([]ratelimit.Ask, []*policy.Quota) {
 	for i := range result.Quotas {
 		q := &result.Quotas[i]
 		if question, asked := ask(q, result.Allowed); asked && !q.Shadow {

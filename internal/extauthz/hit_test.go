@@ -145,12 +145,17 @@ func (b *building) learned(tb testing.TB, message []byte) {
 	tb.Fatalf("nothing is remembered: %s", out.bytes())
 }
 
-// A decision that is remembered costs no allocation, from the message to the answer.
+// A decision that is remembered costs no allocation, from the message to the answer;
+// charging quotas costs a few.
 func TestHitAllocatesNothing(t *testing.T) {
 	if testbed.RaceEnabled {
 		t.Skip("the race detector has pools forget")
 	}
-	for method, want := range map[string]string{"GET": "allowed", "PUT": "refused"} {
+	for method, most := range map[string]float64{
+		"GET":  0, // allowed
+		"PUT":  0, // refused
+		"POST": 4, // charged: keys that are this request's, and what the store answers
+	} {
 		door := newBuilding(t, nil)
 		message := door.check(method, 1, time.Hour, "viewer")
 		door.learned(t, message)
@@ -159,8 +164,8 @@ func TestHitAllocatesNothing(t *testing.T) {
 			if _, ok := door.inline(message, address{}, out); !ok {
 				t.Fatal("no answer")
 			}
-		}); n > 0 {
-			t.Errorf("%s: %v allocations", want, n)
+		}); n > most {
+			t.Errorf("%s: %v allocations, want at most %v", method, n, most)
 		}
 	}
 }

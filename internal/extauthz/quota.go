@@ -3,7 +3,6 @@ package extauthz
 import (
 	"math"
 	"strconv"
-	"strings"
 	"time"
 
 	"authz/internal/authz"
@@ -28,9 +27,9 @@ func (w *writer) quotaHeaders(list []check.Header, d *authz.Decision) []check.He
 		}
 	}
 	if len(d.Quotas) > 0 {
-		put("ratelimit-policy", ratePolicy(d.Quotas))
+		put(ratePolicyHeader, ratePolicy(d.Quotas))
 		least := &d.Quotas[tightest(d)]
-		put("ratelimit", rateLeft(least))
+		put(rateHeader, string(appendRate(nil, least)))
 		if w.legacyQuotas {
 			put("x-ratelimit-limit", strconv.FormatInt(max(0, least.Limit), 10))
 			put("x-ratelimit-remaining", strconv.FormatInt(max(0, least.Remaining), 10))
@@ -47,27 +46,31 @@ func (w *writer) quotaHeaders(list []check.Header, d *authz.Decision) []check.He
 	return out
 }
 
+const ratePolicyHeader, rateHeader = "ratelimit-policy", "ratelimit"
+
 // never is how long a request waits whose cost is above the quota's burst
 // (ratelimit.Never).
 const never = time.Duration(math.MaxInt64)
 
 func ratePolicy(quotas []authz.QuotaState) string {
-	var b strings.Builder
+	var b []byte
 	for i := range quotas {
 		q := &quotas[i]
 		if i > 0 {
-			b.WriteString(", ")
+			b = append(b, ", "...)
 		}
-		b.WriteString(structured(q.Name))
-		b.WriteString(";q=" + strconv.FormatInt(max(0, q.Limit), 10))
-		b.WriteString(";w=" + strconv.FormatInt(max(1, seconds(q.Window)), 10))
+		b = append(appendStructured(b, q.Name), ";q="...)
+		b = append(strconv.AppendInt(b, max(0, q.Limit), 10), ";w="...)
+		b = strconv.AppendInt(b, max(1, seconds(q.Window)), 10)
 	}
-	return b.String()
+	return string(b)
 }
 
-func rateLeft(q *authz.QuotaState) string {
-	return structured(q.Name) + ";r=" + strconv.FormatInt(max(0, q.Remaining), 10) +
-		";t=" + strconv.FormatInt(seconds(q.Reset), 10)
+// appendRate appends what is left of a quota.
+func appendRate(b []byte, q *authz.QuotaState) []byte {
+	b = append(appendStructured(b, q.Name), ";r="...)
+	b = strconv.AppendInt(b, max(0, q.Remaining), 10)
+	return strconv.AppendInt(append(b, ";t="...), seconds(q.Reset), 10)
 }
 
 func spent(d *authz.Decision) bool { return d.Spent >= 0 && d.Spent < len(d.Quotas) }
@@ -99,9 +102,10 @@ func seconds(d time.Duration) int64 {
 	return int64((d-1)/time.Second) + 1
 }
 
-// structured is s as a quoted string of RFC 9651, which holds printable ASCII only.
-func structured(s string) string {
-	b := append(make([]byte, 0, len(s)+2), '"')
+// appendStructured appends s as a quoted string of RFC 9651, which holds printable
+// ASCII only.
+func appendStructured(b []byte, s string) []byte {
+	b = append(b, '"')
 	for i := range len(s) {
 		switch c := s[i]; {
 		case c < 0x20 || c > 0x7e:
@@ -112,5 +116,5 @@ func structured(s string) string {
 			b = append(b, c)
 		}
 	}
-	return string(append(b, '"'))
+	return append(b, '"')
 }

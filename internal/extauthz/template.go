@@ -29,6 +29,9 @@ type template struct {
 	// metadata is the policy's own, a google.protobuf.Struct without the decision's id.
 	metadata []byte
 	twins    twins
+	// ratePolicy is a RateLimit-Policy for that many quotas.
+	ratePolicy string
+	quotas     int
 }
 
 // template is that of a decision: the one it keeps, or a new one.
@@ -83,6 +86,7 @@ func (t *template) allow(d *authz.Decision) (err error) {
 		return fmt.Errorf("response_headers_to_add: %w", err)
 	}
 	t.answer = b
+	t.ratePolicy, t.quotas = ratePolicy(d.Quotas), len(d.Quotas)
 	return nil
 }
 
@@ -168,10 +172,8 @@ func (t *template) more(b []byte, d *authz.Decision, r *check.Request) (_ []byte
 		b = t.twins.append(b, 5, d, r.HTTP.Headers)
 	}
 	if len(d.Quotas) > 0 {
-		for _, h := range t.of.quotaHeaders(d.ResponseHeaders, d) {
-			if b, err = header(b, 6, h.Name, h.Value, overwrite); err != nil {
-				return nil, fmt.Errorf("response_headers_to_add: %w", err)
-			}
+		if b, err = t.rates(b, d); err != nil {
+			return nil, fmt.Errorf("response_headers_to_add: %w", err)
 		}
 	}
 	set, removed := query(d, r)
@@ -180,6 +182,27 @@ func (t *template) more(b []byte, d *authz.Decision, r *check.Request) (_ []byte
 	}
 	for _, name := range removed {
 		b = appendItem(b, 8, name)
+	}
+	return b, nil
+}
+
+// rates appends what the client is told of the quotas of a request that they let pass.
+func (t *template) rates(b []byte, d *authz.Decision) (_ []byte, err error) {
+	if t.of.legacyQuotas || len(d.Quotas) != t.quotas {
+		for _, h := range t.of.quotaHeaders(d.ResponseHeaders, d) {
+			if b, err = header(b, 6, h.Name, h.Value, overwrite); err != nil {
+				return nil, err
+			}
+		}
+		return b, nil
+	}
+	if !has(d.ResponseHeaders, ratePolicyHeader) {
+		b = appendOption(b, 6, ratePolicyHeader, t.ratePolicy, overwrite)
+	}
+	if !has(d.ResponseHeaders, rateHeader) {
+		var space [128]byte
+		left := appendRate(space[:0], &d.Quotas[tightest(d)])
+		b = appendOption(b, 6, rateHeader, textOf(left), overwrite)
 	}
 	return b, nil
 }
