@@ -63,7 +63,7 @@ func (w *world) setUp() (string, error) {
 	if err := w.configMap("authz-config", testdata("store/authz.yaml")); err != nil {
 		return "", err
 	}
-	if err := w.configMap("authz-policies", testdata("store/policies/data.yaml")); err != nil {
+	if err := w.configMap("authz-policies", testdata("store/policies/data.yaml"), testdata(ownRules)); err != nil {
 		return "", err
 	}
 	objects, err := w.injected("store/app.yaml")

@@ -33,6 +33,9 @@ func (w *world) allowed() (string, error) {
 	if a.status != http.StatusOK || !a.app || !strings.Contains(a.body, `"user": "`+aliceIs+`"`) {
 		return "", fmt.Errorf("want 200 from the app for %s, got %v: %s", aliceIs, a, a.body)
 	}
+	if hour := a.header.Get("X-Tokyo"); hour != "9" {
+		return "", fmt.Errorf("the team's own rule knows no time zones: x-tokyo is %q", hour)
+	}
 	return "keys from the API server, token from TokenRequest; the app saw " + aliceIs, nil
 }
 
