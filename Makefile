@@ -111,5 +111,11 @@ bench: build ## CPU of a check against a server that does nothing (ROUNDS=5, SHO
 	@go build -o .cache/bin/bench ./bench
 	@.cache/bin/bench -rounds $(ROUNDS) $(if $(SHORT),-short) $(ARGS)
 
+SOAK ?= 12000000
+.PHONY: soak
+soak: build ## SOAK checks (12 million) for each transport, decisions remembered: every answer right, memory flat
+	@go build -o .cache/bin/bench ./bench
+	@.cache/bin/bench -soak $(SOAK) $(ARGS)
+
 clean: ## remove bin/ and .cache/
 	rm -rf bin .cache

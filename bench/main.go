@@ -29,6 +29,7 @@ import (
 type options struct {
 	rounds     int
 	short      bool
+	soak       int // checks for each transport; 0 for a benchmark
 	many       int // divides the number of messages: 1 but in tests
 	time       time.Duration
 	output     string
@@ -45,6 +46,7 @@ func main() {
 	transports, printData := "", false
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds; each server is measured once in each")
 	flag.BoolVar(&o.short, "short", false, "about a minute: short measurements, no 100,000 tokens")
+	flag.IntVar(&o.soak, "soak", 0, "send so many checks to each transport, and see that every answer is right and memory stays flat")
 	flag.DurationVar(&o.time, "time", 500*time.Millisecond, "how long one measurement takes")
 	flag.StringVar(&o.output, "o", "table", "table or json")
 	flag.StringVar(&o.svg, "svg", "", "write the charts into this directory")
@@ -68,15 +70,23 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	r, err := run(ctx, o)
-	if err == nil {
-		err = r.write(os.Stdout, o)
-	}
+	err := do(ctx, o)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
 		os.Exit(1) //nolint:gocritic // stop was called
 	}
+}
+
+func do(ctx context.Context, o options) error {
+	if o.soak > 0 {
+		return soak(ctx, o, os.Stdout)
+	}
+	r, err := run(ctx, o)
+	if err != nil {
+		return err
+	}
+	return r.write(os.Stdout, o)
 }
 
 func parseServer(text string) (subject, error) {
