@@ -15,7 +15,7 @@ OPA := go tool opa
 REGO := policies policy_test
 
 help: ## this list
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
+	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
 
 # grpcnotrace: without grpc-go's tracing pages, and so without html/template, the linker can leave out every method
 # that nobody calls. It makes the program a quarter smaller.
