@@ -39,11 +39,9 @@ func redisStore(t *testing.T) *Redis {
 	return connect(t, RedisConfig{Addresses: []string{server.Addr}})
 }
 
-var prefixes = rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
-
 func connect(t *testing.T, c RedisConfig) *Redis {
 	t.Helper()
-	c.Prefix = fmt.Sprintf("t%x:", prefixes.Uint64())
+	c.Prefix = fmt.Sprintf("t%x:", rand.Uint64())
 	r, err := NewRedis(c)
 	if err != nil {
 		t.Fatal(err)

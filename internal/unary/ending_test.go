@@ -278,7 +278,7 @@ func TestCheck40TLS(t *testing.T) {
 
 func TestQuietPeer(t *testing.T) {
 	t.Parallel()
-	s := serve(t, quick, func(c *Config) { c.Timeouts.Quiet, c.Timeouts.Pong = 50*time.Millisecond, 100*time.Millisecond })
+	s := serve(t, quick, func(c *Config) { c.Timeouts.Quiet, c.Timeouts.Pong = 50*time.Millisecond, 2*time.Second })
 	p := s.hello(t)
 	for range 3 { // an answer keeps it
 		for {
