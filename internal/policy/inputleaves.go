@@ -70,7 +70,9 @@ func document(get func(*subject) (any, bool)) *leaf {
 				return
 			}
 			for i, s := range path {
-				if v, ok = inside(v, s); !ok {
+				at := v
+				if v, ok = inside(at, s); !ok {
+					k.value(at, true) // a value of a kind that inside cannot look into makes no key
 					k.undefined(i + 1)
 					return
 				}

@@ -3,6 +3,7 @@ package policy
 import (
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -19,13 +20,6 @@ import (
 type hop struct {
 	name  string
 	index int // -1 for a name
-}
-
-func (s hop) String() string {
-	if s.index >= 0 {
-		return strconv.Itoa(s.index)
-	}
-	return s.name
 }
 
 // inputNode is an object of the input, or a leaf.
@@ -201,12 +195,27 @@ func typeReads(path []hop) (reads []read, ok bool) {
 	return nil, at.always
 }
 
+// dotted writes a path as a policy does, token.claims["app.role"][0]. No two paths
+// have the same name: a claim may have any name, one with dots among them.
 func dotted(path []hop) string {
-	names := make([]string, len(path))
+	var b strings.Builder
 	for i, s := range path {
-		names[i] = s.String()
+		switch {
+		case s.index >= 0:
+			fmt.Fprintf(&b, "[%d]", s.index)
+		case s.name == "" || strings.ContainsFunc(s.name, needsQuotes):
+			fmt.Fprintf(&b, "[%q]", s.name)
+		case i > 0:
+			b.WriteString("." + s.name)
+		default:
+			b.WriteString(s.name)
+		}
 	}
-	return strings.Join(names, ".")
+	return b.String()
+}
+
+func needsQuotes(r rune) bool {
+	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-')
 }
 
 func putTime(k *key, _ []hop, _ bool) {

@@ -2,7 +2,6 @@ package policy
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 )
@@ -250,7 +249,7 @@ func (d *readings) whole(list []int) []int {
 			if i == j || other.leaf != r.leaf || other.shallow {
 				return false
 			}
-			return other.name == r.name || strings.HasPrefix(r.name, other.name+".") && len(other.path) < len(r.path)
+			return len(other.path) <= len(r.path) && slices.Equal(other.path, r.path[:len(other.path)])
 		})
 	})
 }

@@ -41,6 +41,8 @@ func aliasesOf(link *ast.Rule, plain bool) aliasing {
 	}
 	count := func(x any) bool { return countUses(x, of) }
 	ast.NewGenericVisitor(count).Walk(link.Head)
+	// Where the value lies (m[x].y) is no part of the head to a visitor.
+	ast.NewGenericVisitor(count).Walk(link.Head.Reference)
 	ast.NewGenericVisitor(count).Walk(link.Body)
 
 	value := ast.Var("")
