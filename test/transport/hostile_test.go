@@ -76,7 +76,8 @@ func TestHostilePeers(t *testing.T) {
 			cancel()
 			attackers.Wait()
 
-			dialGood(t, s.address).ask(t, t.Context()) // newcomers are served as well
+			// Newcomers are served as well, as soon as the attackers' places are free.
+			dialGood(t, s.address).ask(t, t.Context(), grpc.WaitForReady(true))
 			limit := int64(someMemory)
 			if a.much {
 				limit = muchMemory
@@ -145,13 +146,13 @@ func dialGood(t *testing.T, address string) *goodPeer {
 }
 
 // ask asks twice about something to be allowed and something to be refused: one is known, one is new.
-func (g *goodPeer) ask(t *testing.T, ctx context.Context) {
+func (g *goodPeer) ask(t *testing.T, ctx context.Context, options ...grpc.CallOption) {
 	t.Helper()
 	g.n++
 	for _, id := range []string{"known", strconv.Itoa(g.n)} {
 		for path, want := range map[string]int32{"/open/": 0, "/no-route/": 404} {
 			ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-			reply, err := g.client.Check(ctx, request(path+id))
+			reply, err := g.client.Check(ctx, request(path+id), options...)
 			cancel()
 			if err != nil {
 				t.Fatalf("the good peer: %v", err)
