@@ -251,9 +251,11 @@ type load struct {
 	all  sync.WaitGroup
 }
 
-func startLoad(s *Shared) *load {
+func startLoad(s *Shared) *load { return startLoadOf(s, [][]Ask{{{Limit: busy}}}) }
+
+func startLoadOf(s *Shared, asks [][]Ask) *load {
 	l := &load{stop: make(chan struct{})}
-	for range 4 {
+	for i := range 4 {
 		l.all.Go(func() {
 			tick := time.NewTicker(time.Millisecond)
 			defer tick.Stop()
@@ -264,7 +266,8 @@ func startLoad(s *Shared) *load {
 				case <-tick.C:
 				}
 				begun := time.Now()
-				v, err := s.Take(context.Background(), begun, []Ask{{Limit: busy}})
+				i++
+				v, err := s.Take(context.Background(), begun, asks[i%len(asks)])
 				took := time.Since(begun)
 				l.mu.Lock()
 				l.st.took = append(l.st.took, took)
