@@ -17,7 +17,8 @@ import (
 var campaign = flag.Int("cache.requests", 0, "compare at least this many requests with and without remembered decisions")
 
 // What is remembered is what would have been decided: two engines with the same
-// policies, one of which remembers, are asked the same. Data change in between.
+// policies, one of which remembers, are asked the same, and every few requests OPA
+// itself is. Data change in between.
 func TestCacheDiffers(t *testing.T) {
 	total, hits := 0, uint64(0)
 	perPolicy := 300
@@ -49,16 +50,6 @@ func TestCacheDiffers(t *testing.T) {
 	}
 }
 
-// unkept is a result without the place where something may be kept beside it.
-func unkept(r *Result) *Result {
-	if r == nil {
-		return nil
-	}
-	out := *r
-	out.Kept = nil
-	return &out
-}
-
 func compareCached(t *testing.T, set cachePolicy, requests int, seed uint64) (int, uint64) {
 	dir := t.TempDir()
 	cfg := Config{Path: dir, Timeout: time.Minute}
@@ -68,6 +59,7 @@ func compareCached(t *testing.T, set cachePolicy, requests int, seed uint64) (in
 	plain := loadedEngine(t, set.files, cfg)
 	cfg.CacheBytes = 1 << 20
 	cached := loadedEngine(t, nil, cfg)
+	bare := newOPA(t, dir, set.library)
 	g := &requestGenerator{rand.New(rand.NewPCG(seed, 7))}
 	for n := range requests {
 		if n%500 == 499 {
@@ -75,6 +67,7 @@ func compareCached(t *testing.T, set cachePolicy, requests int, seed uint64) (in
 			if err := errors.Join(plain.Load(t.Context()), cached.Load(t.Context())); err != nil {
 				t.Fatal(err)
 			}
+			bare = newOPA(t, dir, set.library)
 		}
 		r, token := g.request(), g.token()
 		want, wantErr := plain.Eval(t.Context(), r, token)
@@ -83,20 +76,16 @@ func compareCached(t *testing.T, set cachePolicy, requests int, seed uint64) (in
 			!reflect.DeepEqual(unkept(got), want) {
 			t.Fatalf("request %d: remembered %+v, %v\nwant %+v, %v\n%s %s %+v\ntoken %+v", n, got, gotErr, want, wantErr, r.HTTP.Method, r.HTTP.Path, r, token)
 		}
+		if n%5 == 0 {
+			alone, err := bare.decide(t, r, token, cached.current.Load().routes)
+			if failing(gotErr) != err || !alike(got, alone) { //nolint:errorlint // both are sentinels, or nil
+				t.Fatalf("request %d: decided %+v, %v\nOPA alone %+v, %v\n%s %s %+v\ntoken %+v", n, got, gotErr, alone, err, r.HTTP.Method, r.HTTP.Path, r, token)
+			}
+		}
 	}
 	s := cached.Status().Cache
 	t.Logf("%d hits, %d misses, %d entries, %d routes off", s.Hits, s.Misses, s.Entries, s.RoutesOff)
 	return requests, s.Hits
-}
-
-// failing is which of the package's errors an error is.
-func failing(err error) error {
-	for _, known := range []error{ErrUndefined, ErrMalformed, ErrDeadline, ErrBusy, ErrEvaluation} {
-		if errors.Is(err, known) {
-			return known
-		}
-	}
-	return err
 }
 
 // requestGenerator makes requests of a small world, so that many are alike.
