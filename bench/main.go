@@ -7,9 +7,12 @@
 // the greatest. The load is made of prebuilt HTTP/2 frames, and every answer is
 // checked: a wrong one ends the run.
 //
-//	go run ./bench -rounds 5 -o json -svg docs/performance
-//	go run ./bench -server mine=127.0.0.1:9191,4711     # one more server, its pid
+//	make bench                        the table, with a verdict for each target
+//	make bench SHORT=1                about a minute
+//	make bench ARGS='-docs docs'      docs/performance.md, its charts and results.json too
+//	make bench ARGS='-server mine=127.0.0.1:9191,4711'     one more server, its pid
 //
+// Targets are aims: one that is missed is told, and ends with exit code 0 all the same.
 // A server given by -server must decide as the policy of the benchmark does; -data
 // prints that policy's data.
 package main
@@ -33,7 +36,12 @@ type options struct {
 	many       int // divides the number of messages: 1 but in tests
 	time       time.Duration
 	output     string
-	svg        string
+	docs       string
+	render     bool
+	store      string
+	tokens     kept
+	envoy      bool
+	image      bool
 	sidecar    string // its binary
 	transports []string
 	servers    []subject
@@ -49,7 +57,10 @@ func main() {
 	flag.IntVar(&o.soak, "soak", 0, "send so many checks to each transport, and see that every answer is right and memory stays flat")
 	flag.DurationVar(&o.time, "time", 500*time.Millisecond, "how long one measurement takes")
 	flag.StringVar(&o.output, "o", "table", "table or json")
-	flag.StringVar(&o.svg, "svg", "", "write the charts into this directory")
+	flag.StringVar(&o.docs, "docs", "", "write performance.md, its charts and results into this directory")
+	flag.BoolVar(&o.render, "render", false, "measure nothing: show the results that -docs holds")
+	flag.StringVar(&o.store, "store", ".cache/bench", "where keys and tokens are kept")
+	flag.BoolVar(&o.envoy, "envoy", true, "measure through a real Envoy too (make envoy gets it)")
 	flag.StringVar(&o.sidecar, "authz", "bin/authz", "the sidecar's binary")
 	flag.StringVar(&transports, "transports", "lean,grpc-go", "the sidecar's transports")
 	flag.StringVar(&o.only, "only", "", "only workloads whose name holds this")
@@ -70,6 +81,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	o.image = !o.short
 	err := do(ctx, o)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -82,11 +94,14 @@ func do(ctx context.Context, o options) error {
 	if o.soak > 0 {
 		return soak(ctx, o, os.Stdout)
 	}
-	r, err := run(ctx, o)
+	r, err := o.report(ctx)
+	if err == nil && o.docs != "" {
+		err = r.document(o.docs)
+	}
 	if err != nil {
 		return err
 	}
-	return r.write(os.Stdout, o)
+	return r.write(os.Stdout, o.output)
 }
 
 func parseServer(text string) (subject, error) {
@@ -99,23 +114,44 @@ func parseServer(text string) (subject, error) {
 	return subject{Name: name, address: address, pid: pid}, nil
 }
 
+func (o options) report(ctx context.Context) (*report, error) {
+	if o.render {
+		return readReport(o.docs)
+	}
+	return run(ctx, o)
+}
+
 // run starts the servers and measures every workload in every round.
 func run(ctx context.Context, o options) (*report, error) {
-	subjects, foot, stop, err := startAll(ctx, o)
+	s := store{o.store, o.log}
+	k, err := s.keys()
+	if err != nil {
+		return nil, err
+	}
+	subjects, dir, stop, err := startAll(ctx, o, k)
 	defer stop()
 	if err != nil {
 		return nil, err
 	}
-	r := &report{Rounds: o.rounds, Footprint: foot}
-	all := workloads(foot.keys, o.short, o.many)
-	for _, w := range all {
-		if !strings.Contains(w.Name, o.only) {
-			continue
-		}
-		fmt.Fprintln(o.log, w.Name)
-		if err := measure(ctx, o, r, w, subjects); err != nil {
+	r := &report{Rounds: o.rounds, Machine: thisMachine(ctx)}
+	if o.envoy && o.wants(throughName) {
+		if err := throughEnvoy(ctx, o, r, k, subjects); err != nil {
 			return nil, err
 		}
+	}
+	if err := measureAll(ctx, o, r, workloads(k, o), subjects); err != nil {
+		return nil, err
+	}
+	if !o.short {
+		if o.tokens, err = s.both(k, 100_000); err != nil {
+			return nil, err
+		}
+		if err := measureAll(ctx, o, r, hundredThousand(o.tokens), subjects); err != nil {
+			return nil, err
+		}
+	}
+	if r.Footprint, err = weigh(ctx, o, dir, k); err != nil {
+		return nil, err
 	}
 	for i := range subjects {
 		s := &subjects[i]
@@ -125,7 +161,26 @@ func run(ctx context.Context, o options) (*report, error) {
 		}
 		r.Memory = append(r.Memory, memory{s.Name, mib(s.idle), mib(bytes)})
 	}
+	r.Machine.LoadAfter = load()
+	r.judge()
 	return r, nil
+}
+
+// wants reports whether a workload is among those that -only names.
+func (o options) wants(name string) bool { return strings.Contains(name, o.only) }
+
+func measureAll(ctx context.Context, o options, r *report, all []workload, subjects []subject) error {
+	for i := range all {
+		if !o.wants(all[i].Name) {
+			continue
+		}
+		fmt.Fprintln(o.log, all[i].Name)
+		if err := measure(ctx, o, r, all[i], subjects); err != nil {
+			return err
+		}
+		all[i] = workload{} // its messages go
+	}
+	return nil
 }
 
 // measure runs one workload on every server, in every shape and round.

@@ -14,7 +14,12 @@ import (
 // holds every answer against what it must be. It fails at the first wrong one, and when
 // a sidecar's memory grows.
 func soak(ctx context.Context, o options, out io.Writer) error {
-	subjects, foot, stop, err := startAll(ctx, o)
+	o.short = true
+	k, err := store{o.store, o.log}.keys()
+	if err != nil {
+		return err
+	}
+	subjects, _, stop, err := startAll(ctx, o, k)
 	defer stop()
 	if err != nil {
 		return err
@@ -23,7 +28,7 @@ func soak(ctx context.Context, o options, out io.Writer) error {
 	if len(subjects) < len(o.transports) {
 		return fmt.Errorf("only %d of %d transports started", len(subjects), len(o.transports))
 	}
-	messages := mixed(workloads(foot.keys, true, o.many))
+	messages := mixed(workloads(k, o))
 	done, cursors := make([]int, len(subjects)), make([]int, len(subjects))
 	memory := make([][]int64, len(subjects))
 	began, told := time.Now(), time.Now()

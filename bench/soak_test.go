@@ -18,7 +18,7 @@ func TestSoak(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	o := options{soak: 1500, many: 20, time: 20 * time.Millisecond, sidecar: binary, transports: []string{"lean", "grpc-go"}, log: io.Discard}
+	o := options{store: t.TempDir(), soak: 1500, many: 20, time: 20 * time.Millisecond, sidecar: binary, transports: []string{"lean", "grpc-go"}, log: io.Discard}
 	// Caches are filling still: only that they grow is no fault here.
 	if err := soak(t.Context(), o, &out); err != nil && !strings.Contains(err.Error(), "memory grows") {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -24,21 +25,22 @@ type subject struct {
 	idle     int64
 }
 
-// footprint is what the sidecar weighs before it has answered anything.
-type footprint struct {
-	BinaryMB float64 `json:"binary_mb"`
-	ReadyMS  float64 `json:"exec_to_ready_ms"`
-	IdleMiB  float64 `json:"idle_rss_mib"`
-
-	keys keys
+// network is its address as Envoy writes it.
+func (s *subject) network() object {
+	if strings.Contains(s.address, "/") {
+		return object{"pipe": object{"path": s.address}}
+	}
+	host, port, _ := strings.Cut(s.address, ":")
+	n, _ := strconv.Atoi(port) // Envoy refuses 0
+	return object{"socket_address": object{"address": host, "port_value": n}}
 }
 
 // startAll starts A and the sidecar in each transport. stop ends what was started,
 // also after an error.
-func startAll(ctx context.Context, o options) (subjects []subject, foot footprint, stop func(), err error) {
-	dir, err := os.MkdirTemp("", "authz-bench-")
+func startAll(ctx context.Context, o options, k keys) (subjects []subject, dir string, stop func(), err error) {
+	dir, err = os.MkdirTemp("", "authz-bench-")
 	if err != nil {
-		return nil, foot, func() {}, fmt.Errorf("making room: %w", err)
+		return nil, dir, func() {}, fmt.Errorf("making room: %w", err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var running []*exec.Cmd
@@ -58,10 +60,9 @@ func startAll(ctx context.Context, o options) (subjects []subject, foot footprin
 		return 0, line, err
 	}
 
-	foot.keys = newKeys()
-	jwks, err := foot.keys.jwks()
+	jwks, err := k.jwks()
 	if err != nil {
-		return nil, foot, stop, fmt.Errorf("encoding the keys: %w", err)
+		return nil, dir, stop, fmt.Errorf("encoding the keys: %w", err)
 	}
 	config := fmt.Sprintf(`{policy: {paths: [%[1]s/policy], timeout: 5s, cache_size: 64MiB}, listen: {check_timeout: 8s}, audit: {output: none}, token: {cache_size: 256MiB},
 issuers: [{name: bench, issuer: "%[2]s", jwks_file: %[1]s/jwks.json, audiences: [bench]}]}
@@ -70,54 +71,40 @@ issuers: [{name: bench, issuer: "%[2]s", jwks_file: %[1]s/jwks.json, audiences: 
 		os.WriteFile(filepath.Join(dir, "policy", "data.yaml"), []byte(policyData()), 0o600),
 		os.WriteFile(filepath.Join(dir, "jwks.json"), jwks, 0o600),
 		os.WriteFile(filepath.Join(dir, "authz.yaml"), []byte(config), 0o600)); err != nil {
-		return nil, foot, stop, fmt.Errorf("writing the configuration: %w", err)
+		return nil, dir, stop, fmt.Errorf("writing the configuration: %w", err)
 	}
 
 	noop := filepath.Join(dir, "noop")
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", noop, "authz/bench/noop").CombinedOutput(); err != nil { //nolint:gosec // a path of our own
-		return nil, foot, stop, fmt.Errorf("building the server that does nothing: %w\n%s", err, out)
+		return nil, dir, stop, fmt.Errorf("building the server that does nothing: %w\n%s", err, out)
 	}
 	socket := filepath.Join(dir, "noop.sock")
 	pid, line, err := start(regexp.MustCompile(`listening 127\S+`), noop, socket, "127.0.0.1:0")
 	if err != nil {
-		return nil, foot, stop, err
+		return nil, dir, stop, err
 	}
 	subjects = append(subjects, subject{Name: "A", address: socket, pid: pid, constant: true},
 		subject{Name: "A over TCP", address: strings.TrimPrefix(line, "listening "), pid: pid, constant: true})
 
-	info, err := os.Stat(o.sidecar)
-	if err != nil {
-		return nil, foot, stop, fmt.Errorf("the sidecar (`make build` makes it): %w", err)
-	}
-	foot.BinaryMB = float64(info.Size()) / 1e6
 	for i, transport := range o.transports {
-		socket := filepath.Join(dir, fmt.Sprintf("authz%d.sock", i))
-		began := time.Now()
-		pid, line, err := start(regexp.MustCompile(`"ops":"[^"]+"`), o.sidecar, "run", "--config", filepath.Join(dir, "authz.yaml"),
-			"--listen.socket", socket, "--ops.address", "127.0.0.1:0", "--listen.transport", transport)
-		if err == nil {
-			err = awaitReady(ctx, "http://"+strings.Trim(strings.TrimPrefix(line, `"ops":`), `"`)+"/readyz")
+		side, err := startSidecar(ctx, o, dir, fmt.Sprint("authz", i), transport)
+		if side.cmd != nil {
+			running = append(running, side.cmd)
 		}
 		if err != nil {
 			fmt.Fprintf(o.log, "left out: authz %s: %v\n", transport, err)
 			continue
 		}
-		if foot.ReadyMS == 0 {
-			foot.ReadyMS = float64(time.Since(began).Microseconds()) / 1000
-		}
-		subjects = append(subjects, subject{Name: "authz " + transport, address: socket, pid: pid})
+		subjects = append(subjects, subject{Name: "authz " + transport, address: side.socket, pid: side.cmd.Process.Pid})
 	}
 	subjects = append(subjects, o.servers...)
 	time.Sleep(time.Second) // let them settle: what start-up leaves behind is part of idle
 	for i := range subjects {
 		if subjects[i].idle, err = rss(subjects[i].pid); err != nil {
-			return nil, foot, stop, err
-		}
-		if strings.HasPrefix(subjects[i].Name, "authz ") && foot.IdleMiB == 0 {
-			foot.IdleMiB = mib(subjects[i].idle)
+			return nil, dir, stop, err
 		}
 	}
-	return subjects, foot, stop, nil
+	return subjects, dir, stop, nil
 }
 
 // launch runs a server until it prints a line that holds ready, and returns what matched.
