@@ -86,11 +86,6 @@ test-lean: ## end to end once more: the lean transport, with remembered decision
 	@tools/stage 'go test, end to end on the lean transport' \
 		env AUTHZ_LISTEN_TRANSPORT=lean AUTHZ_POLICY_CACHE_SIZE=16MiB go test -count=1 -timeout 15m ./e2e
 
-CACHE_REQUESTS ?= 5000000
-.PHONY: campaign-cache
-campaign-cache: ## remembered decisions against evaluated ones and OPA alone, CACHE_REQUESTS (5000000) of them
-	go test -count=1 -timeout 3h -v -run 'TestCacheDiffers$$' ./internal/policy -cache.requests=$(CACHE_REQUESTS)
-
 HOSTILE_TIME ?= 1m
 .PHONY: hostile
 hostile: ## hostile peers against the lean transport, HOSTILE_TIME (1m) each, with figures (make test does it with a second each)
