@@ -107,6 +107,12 @@ fuzz: ## every fuzz target for FUZZTIME (5m)
 campaign-cache: ## decisions with and without the cache, compared 5,000,000 times over (REQUESTS=...): about an hour
 	go test ./internal/policy -run 'TestCacheDiffers' -count=1 -v -timeout 24h -cache.requests=$(REQUESTS)
 
+.PHONY: campaign-quotas
+campaign-quotas: ## ten sidecars and one Redis for LOAD (2m), the whole log audited; ten million keys in one process
+	@tools/stage 'Redis' tools/get-redis
+	@tools/stage 'ten sidecars, one Redis' go test -count=1 -timeout 60m -v ./test/quotas -load.time $(or $(LOAD),2m)
+	@tools/stage 'ten million keys' go test -timeout 60m -run xxx -bench BenchmarkKeys/10000000 -benchtime 1x ./internal/ratelimit
+
 bench: build ## CPU of a check against a server that does nothing (ROUNDS=5, SHORT=1: a minute, ARGS='-o json')
 	@go build -o .cache/bin/bench ./bench
 	@.cache/bin/bench -rounds $(ROUNDS) $(if $(SHORT),-short) $(ARGS)
