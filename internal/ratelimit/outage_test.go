@@ -155,7 +155,11 @@ func TestOutages(t *testing.T) {
 				w := &outageWorld{server: server, line: newLine(t, server.Addr), client: connect(t, RedisConfig{Addresses: []string{server.Addr}})}
 				store := connect(t, RedisConfig{Addresses: []string{w.line.Addr().String()}})
 				w.client.prefix = store.prefix
-				s := newShared(store, SharedConfig{Budget: budget, Fallback: fallback, Replicas: 10})
+				wait := budget
+				if o.answers {
+					wait = patient // it is the store that is to answer, however busy the machine is
+				}
+				s := newShared(store, SharedConfig{Budget: wait, Fallback: fallback, Replicas: 10})
 				load := startLoad(s)
 				defer load.end()
 				if !load.reaches(func(st stint) bool { return st.exact > 0 }) {
@@ -165,6 +169,9 @@ func TestOutages(t *testing.T) {
 				load.next()
 				if !o.answers && !load.reaches(func(st stint) bool { return st.local+st.allowed+st.denied >= 1000 }) {
 					t.Error("the fallback never answers")
+				}
+				if o.answers && !load.reaches(func(st stint) bool { return st.exact >= 100 }) {
+					t.Error("the store does not go on answering")
 				}
 				during := load.next()
 				o.end(t, w)
