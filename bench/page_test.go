@@ -40,7 +40,7 @@ func TestCommittedResultsAreWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, j := range r.Verdicts {
-		if j.Verdict == notMeasured && j.What != cachedTokens {
+		if j.Verdict == notMeasured && j.What != fullCache {
 			t.Errorf("%s: %s", j.What, j.Verdict)
 		}
 	}
