@@ -157,7 +157,8 @@ func openTerminal(t *testing.T, dir string) *terminal {
 	cmd := exec.CommandContext(ctx, "sh")
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "MAKEFLAGS=", "MAKELEVEL=", "LC_ALL=C.UTF-8",
-		"AUTHZ_POLICY_TIMEOUT=2s", "AUTHZ_LISTEN_CHECK_TIMEOUT=4s") // the race detector is slow
+		"AUTHZ_POLICY_TIMEOUT=2s", "AUTHZ_LISTEN_CHECK_TIMEOUT=4s", // the race detector is slow
+		"AUTHZ_POLICY_CACHE_SIZE=0") // what is printed is that of the defaults
 	// A group of its own: what the document leaves running ends with the shell.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
