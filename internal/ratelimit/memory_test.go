@@ -141,9 +141,22 @@ func BenchmarkKeys(b *testing.B) {
 						}
 					}
 				}
+				passes := func() bool {
+					ask[0].Key[0] = "limited"
+					v, err := m.Take(context.Background(), start, ask)
+					if err != nil {
+						b.Fatal(err)
+					}
+					return v.Allowed
+				}
+				for passes() { // until it is spent
+				}
 				fill(0, n)
 				b.ReportMetric(float64(heap()-before)/float64(m.Stats().Keys), "B/key")
 				fill(n, 2*n)
+				if passes() {
+					b.Fatal("the flood has freed the key that was limited")
+				}
 				b.ReportMetric(float64(heap()-before)/float64(m.Stats().Keys), "B/key-flooded")
 				b.ReportMetric(float64(m.Stats().Keys), "keys")
 			}

@@ -44,7 +44,7 @@ func TestTenSidecars(t *testing.T) {
 		t.Skip("starts ten sidecars and a Redis")
 	}
 	for _, lease := range []time.Duration{0, 200 * time.Millisecond} {
-		t.Run("lease "+lease.String(), func(t *testing.T) { tenSidecars(t, lease, keys) })
+		t.Run("lease "+lease.String(), func(t *testing.T) { tenSidecars(t, lease, keys, 0.97) })
 	}
 }
 
@@ -54,7 +54,9 @@ func TestHotKeys(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts ten sidecars and a Redis")
 	}
-	orders := tenSidecars(t, 200*time.Millisecond, hot)
+	// Ten sidecars that all want the last unit of the same few keys leave some of it lying, the more
+	// the slower they ask.
+	orders := tenSidecars(t, 200*time.Millisecond, hot, 0.9)
 	rate := orders / hot / loadTime.Seconds()
 	t.Logf("%.0f round trips a second for a hot key", rate)
 	if most := 2*perSecond + sidecars*6/0.2; rate > most {
@@ -63,7 +65,7 @@ func TestHotKeys(t *testing.T) {
 }
 
 // tenSidecars loads them and returns the round trips.
-func tenSidecars(t *testing.T, lease time.Duration, keys uint64) float64 {
+func tenSidecars(t *testing.T, lease time.Duration, keys uint64, least float64) float64 {
 	redis, err := testbed.StartRedis(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +117,7 @@ quotas: {redis: {addresses: [%q], timeout: 10s, lease: %s, fallback: deny, repli
 		t.Fatalf("%d checks, %v orders", len(log), orders)
 	}
 	t.Logf("%d checks, %.3f round trips a check, %.1f %% answered without one", len(log), orders/float64(len(log)), 100*leased/float64(len(log)))
-	audit(t, log, lease)
+	audit(t, log, lease, least)
 	return orders
 }
 
@@ -151,7 +153,7 @@ func request(path string) *authv3.CheckRequest {
 // audit looks at the log of each key as a leaky bucket that drains at the quota's rate:
 // its highest level is the largest excess of any interval. ideal is a bucket that lets
 // pass whatever fits, with nothing to share.
-func audit(t *testing.T, log []event, lease time.Duration) {
+func audit(t *testing.T, log []event, lease time.Duration, least float64) {
 	slices.SortFunc(log, func(a, b event) int { return cmp.Compare(a.done, b.done) })
 	var slowest time.Duration
 	for _, e := range log {
@@ -192,7 +194,7 @@ func audit(t *testing.T, log []event, lease time.Duration) {
 	}
 	usable := float64(passed) / float64(possible)
 	t.Logf("%d keys, %d refused, %.2f %% of the allowance used where it was wanted, fullest key at %.2f of its bound, slowest check %s", len(real), refused, 100*usable, fullest, slowest.Round(time.Millisecond))
-	if usable < 0.97 {
+	if usable < least {
 		t.Errorf("only %.1f %% of the allowance is usable", 100*usable)
 	}
 	if refused == 0 {
