@@ -52,6 +52,7 @@ test: ## everything: format, vet, lint, policies, unit and end-to-end tests with
 	@tools/stage 'golangci-lint (the first time it is built: a minute or two)' $(LINT) run
 	@$(MAKE) --no-print-directory policies
 	@tools/stage 'go test -race, end to end through Envoy and in a browser included' go test -race -count=1 -timeout 30m ./...
+	@tools/stage 'what the race detector can not judge: allocations' go test -count=1 -run 'Alloc' ./internal/extauthz ./internal/policy ./internal/unary ./internal/check
 	@$(MAKE) --no-print-directory test-lean
 	@tools/stage 'demo' $(MAKE) --no-print-directory demo ARGS=--check
 	@printf '\nEverything passed.\n'

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"authz/internal/check"
+	"authz/internal/testbed"
 	"authz/policies"
 )
 
@@ -26,7 +27,7 @@ func TestCacheDiffers(t *testing.T) {
 	if len(sets) < 50 {
 		t.Fatalf("%d policies", len(sets))
 	}
-	if testing.Short() || raceEnabled {
+	if testing.Short() || testbed.RaceEnabled {
 		perPolicy = 60
 	}
 	if *campaign > 0 {
@@ -175,7 +176,7 @@ func TestCachedAllocates(t *testing.T) {
 	if _, ok := engine.Cached(r, token); !ok {
 		t.Fatal("not remembered")
 	}
-	if n := testing.AllocsPerRun(200, func() { engine.Cached(r, token) }); n != 0 && !raceEnabled {
+	if n := testing.AllocsPerRun(200, func() { engine.Cached(r, token) }); n != 0 && !testbed.RaceEnabled {
 		t.Errorf("%v allocations", n)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"authz/internal/check"
+	"authz/internal/testbed"
 )
 
 // Every part of the input is read, in three ways (as a value, by way of a rule, for
@@ -14,11 +15,11 @@ import (
 // differ in one thing each: absent, empty, null, false, repeated, in another order.
 func TestCacheReadsEveryPart(t *testing.T) {
 	requests, tokens := requestsApart(), tokensApart()
-	if testing.Short() || raceEnabled {
+	if testing.Short() || testbed.RaceEnabled {
 		requests, tokens = requests[:12], tokens[:5]
 	}
 	for i, expression := range partsOfInput {
-		if raceEnabled && i%5 != 0 { // compiling is most of it, and no race
+		if testbed.RaceEnabled && i%5 != 0 { // compiling is most of it, and no race
 			continue
 		}
 		for j, form := range waysToRead {

@@ -151,7 +151,7 @@ func (s *Shared) Close() {
 	})
 }
 
-// usual is how many asks a call has at most in most policies.
+// prepare works out the rate and the lease of each ask.
 func (s *Shared) prepare(asks []Ask) ([]part, error) {
 	parts := make([]part, len(asks))
 	for i := range asks {
