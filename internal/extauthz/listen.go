@@ -138,3 +138,13 @@ func (c *countedConn) Close() error {
 	c.once.Do(func() { c.connections.add(-1) })
 	return c.Conn.Close()
 }
+
+// CloseWrite ends what we say and leaves what the peer still sends to be read: a transport that has a last word (GOAWAY)
+// would lose it to a reset if it could only close.
+func (c *countedConn) CloseWrite() error {
+	half, ok := c.Conn.(interface{ CloseWrite() error })
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	return half.CloseWrite()
+}

@@ -2,12 +2,15 @@ package extauthz
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/net/http2"
 )
 
 func TestASocketIsPutInPlaceOfAStaleOne(t *testing.T) {
@@ -161,4 +164,29 @@ func TestAddresses(t *testing.T) {
 func TestOverTCP(t *testing.T) {
 	s := start(t, Config{Address: "127.0.0.1:0"}, nil)
 	want(t, ask(t, dial(t, s.tcp()), httpCheck("GET", "/", nil)), plainAllow)
+}
+
+// A peer that breaks the rules while it sends more is told so (GOAWAY) and reads it to the end. Closing over what it has
+// sent would reset the connection, and the word would be lost with it.
+func TestALastWordIsHeard(t *testing.T) {
+	s := start(t, Config{Address: "127.0.0.1:0", Transport: TransportLean}, nil)
+	nc, err := net.Dial("tcp", s.tcp())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	broken := http2.ClientPreface + "\x00\x00\x00\x04\x00\x00\x00\x00\x00" + // SETTINGS
+		"\x00\x00\x08\x06\x00\x00\x00\x00\x0712345678" + // PING on a stream
+		strings.Repeat("more", 30<<10) // fits what linger reads, not what is read at once
+	if _, err := nc.Write([]byte(broken)); err != nil {
+		t.Fatal(err)
+	}
+	said, err := io.ReadAll(nc)
+	if err != nil {
+		t.Errorf("%v, after %q", err, said)
+	}
+	// Length 8, GOAWAY, no flags, no stream, no last stream, PROTOCOL_ERROR.
+	if goAway := "\x00\x00\x08\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01"; !strings.HasSuffix(string(said), goAway) {
+		t.Errorf("%q, want a GOAWAY at the end", said)
+	}
 }

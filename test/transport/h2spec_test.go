@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"encoding/xml"
 	"maps"
 	"net"
@@ -58,7 +59,8 @@ func TestH2Spec(t *testing.T) {
 			} `xml:"testcase"`
 		} `xml:"testsuite"`
 	}
-	if err := xml.Unmarshal(written, &suites); err != nil {
+	// A failure quotes frames as they are, and h2spec doesn't escape them.
+	if err := xml.Unmarshal(bytes.ReplaceAll(written, []byte{0}, nil), &suites); err != nil {
 		t.Fatal(err)
 	}
 	left := maps.Clone(excused)
