@@ -53,14 +53,12 @@ func compile(ctx context.Context, s *settings, sources []source, digest string) 
 	if err := all.checkSchemas(); err != nil {
 		return nil, err
 	}
-	if err := all.prepare(ctx, s); err != nil {
-		return nil, err
-	}
-	// What the store gives out is shared by all evaluations; nobody writes to it.
-	store := inmem.NewFromObjectWithOpts(all.data,
-		inmem.OptRoundTripOnWrite(false), inmem.OptReturnASTValuesOnRead(true))
+	store := newStorage(all.data)
 	compiler, err := all.compiler(ctx, s, store)
 	if err != nil {
+		return nil, err
+	}
+	if compiler, store, err = all.prepare(ctx, s, compiler, store); err != nil {
 		return nil, err
 	}
 	if err := checkEntryPoint(compiler, all.data, s.decision); err != nil {
@@ -93,6 +91,12 @@ func compile(ctx context.Context, s *settings, sources []source, digest string) 
 		compiler: compiler,
 		warnings: append(all.warnings, unknownKeys(all.modules, s.decision)...),
 	}, nil
+}
+
+// newStorage holds data. What it gives out is shared by all evaluations; nobody writes
+// to it.
+func newStorage(data map[string]any) storage.Store {
+	return inmem.NewFromObjectWithOpts(data, inmem.OptRoundTripOnWrite(false), inmem.OptReturnASTValuesOnRead(true))
 }
 
 func gather(s *settings, sources []source) (*content, error) {

@@ -10,7 +10,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/dependencies"
 	"github.com/open-policy-agent/opa/v1/rego"
-	"github.com/open-policy-agent/opa/v1/storage/inmem"
+	"github.com/open-policy-agent/opa/v1/storage"
 	"github.com/open-policy-agent/opa/v1/topdown/builtins"
 )
 
@@ -30,26 +30,88 @@ var (
 
 var errReadsInput = errors.New("data.authz.prepared is worked out at load, it cannot read the input")
 
-// prepare folds the package into the data. Without it there is nothing to do.
-func (c *content) prepare(ctx context.Context, s *settings) error {
+// prepare folds the package into the data. The compiler has compiled everything over
+// the store; without the package they are given back, else a compiler without it and a
+// store with its values.
+func (c *content) prepare(ctx context.Context, s *settings, compiler *ast.Compiler, store storage.Store) (*ast.Compiler, storage.Store, error) {
 	ref := dataRef(preparedPackage)
 	names := slices.DeleteFunc(slices.Sorted(maps.Keys(c.modules)), func(name string) bool {
 		return !c.modules[name].Package.Path.Equal(ref)
 	})
 	if len(names) == 0 {
-		return nil
+		return compiler, store, nil
 	}
-	store := inmem.NewFromObjectWithOpts(c.data, inmem.OptReturnASTValuesOnRead(true))
-	compiler, err := c.compiler(ctx, s, store)
+	values, err := preparedValues(ctx, ref, compiler, store)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
+	for _, name := range names {
+		delete(c.modules, name)
+	}
+	if err := merge(c.data, map[string]any{preparedPackage[0]: map[string]any{preparedPackage[1]: values}}, "data"); err != nil {
+		return nil, nil, err
+	}
+	store = newStorage(c.data)
+	if !cutOut(compiler, ref, names) {
+		compiler, err = c.compiler(ctx, s, store)
+	}
+	return compiler, store, err
+}
+
+// cutOut takes modules that fill a package out of what was compiled, as if it had been
+// compiled without them: nothing else that a compiler works out depends on whether a
+// reference leads to rules or to data. It leaves alone, and says so, what it is not sure
+// of: rules of others in the same place, and functions that others call.
+func cutOut(compiler *ast.Compiler, ref ast.Ref, names []string) bool {
+	parent := compiler.RuleTree.Find(ref[:len(ref)-1])
+	if parent == nil || len(parent.Values) > 0 {
+		return false
+	}
+	last := ref[len(ref)-1].Value
+	own := map[*ast.Module]bool{}
+	for _, name := range names {
+		own[compiler.Modules[name]] = true
+	}
+	foreign := false
+	var functions []ast.Ref
+	parent.Child(last).DepthFirst(func(node *ast.TreeNode) bool {
+		for _, rule := range node.Values {
+			foreign = foreign || !own[rule.Module]
+			if len(rule.Head.Args) > 0 {
+				functions = append(functions, rule.Ref().GroundPrefix())
+			}
+		}
+		return foreign
+	})
+	for _, module := range compiler.Modules {
+		if foreign || own[module] {
+			continue
+		}
+		ast.WalkRefs(module, func(r ast.Ref) bool {
+			foreign = foreign || slices.ContainsFunc(functions, r.HasPrefix)
+			return foreign
+		})
+	}
+	if foreign {
+		return false
+	}
+	for _, name := range names {
+		delete(compiler.Modules, name)
+	}
+	delete(parent.Children, last)
+	parent.Sorted = slices.DeleteFunc(parent.Sorted, func(v ast.Value) bool { return v.Compare(last) == 0 })
+	return true
+}
+
+// preparedValues evaluates the package, once the library has nothing to say against the
+// data.
+func preparedValues(ctx context.Context, ref ast.Ref, compiler *ast.Compiler, store storage.Store) (any, error) {
 	reads, err := dependencies.Base(compiler, ast.NewBody(ast.NewExpr(ast.NewTerm(ref))))
 	if err != nil {
-		return fmt.Errorf("reading what data.authz.prepared depends on: %w", err)
+		return nil, fmt.Errorf("reading what data.authz.prepared depends on: %w", err)
 	}
 	if slices.ContainsFunc(reads, func(r ast.Ref) bool { return r.HasPrefix(ast.InputRootRef) }) {
-		return errReadsInput
+		return nil, errReadsInput
 	}
 	changing := builtins.NDBCache{}
 	evaluate := func(path []string, options ...func(*rego.Rego)) (any, error) {
@@ -64,26 +126,23 @@ func (c *content) prepare(ctx context.Context, s *settings) error {
 	}
 	faults, err := evaluate(configErrors)
 	if err != nil {
-		return fmt.Errorf("checking the configuration data: %w", err)
+		return nil, fmt.Errorf("checking the configuration data: %w", err)
 	}
 	if list, ok := faults.([]any); ok && len(list) > 0 {
-		return faultsError(list)
+		return nil, faultsError(list)
 	}
 	values, err := evaluate(preparedPackage, rego.NDBuiltinCache(changing),
 		rego.GenerateJSON(func(t *ast.Term, _ *rego.EvalContext) (any, error) { return asData(t.Value, ref.String()) }))
 	if err != nil {
-		return fmt.Errorf("preparing the configuration data: %w", err)
+		return nil, fmt.Errorf("preparing the configuration data: %w", err)
 	}
 	for name := range changing {
 		// Schemas are flagged for what they might fetch, which they may not here.
 		if name != ast.JSONMatchSchema.Name && name != ast.JSONSchemaVerify.Name {
-			return fmt.Errorf("%s is worked out at load, it cannot call %s", ref, name)
+			return nil, fmt.Errorf("%s is worked out at load, it cannot call %s", ref, name)
 		}
 	}
-	for _, name := range names {
-		delete(c.modules, name)
-	}
-	return merge(c.data, map[string]any{preparedPackage[0]: map[string]any{preparedPackage[1]: values}}, "data")
+	return values, nil
 }
 
 // asData is a value as data can hold it.

@@ -47,3 +47,33 @@ blocked := {"shop.test": other.now > 0}`, "time.now_ns"},
 		})
 	}
 }
+
+// What shares the place of the prepared package, or calls its functions, is refused:
+// data holds neither rules nor functions.
+func TestPreparedIsNotShared(t *testing.T) {
+	for _, row := range []struct{ name, rego, want string }{
+		{"a package below", "package authz.prepared.more\n\nhosts := []\n", "conflict"},
+		{"a rule from above", "package authz\n\nprepared.hosts := []\n", "conflict"},
+		{"a function called", "package other\n\nhost := data.authz.prepared.name(1)\n", "undefined function data.authz.prepared.name"},
+		{"a function mocked with", "package other\n\nhost := 1 if count([]) == 0 with count as data.authz.prepared.name\n", ""},
+		{"a function replaced", "package other\n\nhost := 1 if data.authz.decision with data.authz.prepared.name as 1\n", ""},
+		{"a value", "package other\n\nhost := data.authz.prepared.blocked\n", ""},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			files := tree{
+				"a.rego":        asksPrepared,
+				"prepared.rego": "package authz.prepared\n\nblocked := {\"shop.test\": true}\n\nname(x) := x\n",
+				"other.rego":    row.rego,
+			}
+			if row.want != "" {
+				if got := loadError(t, files, Config{}); !strings.Contains(got, row.want) {
+					t.Errorf("error %q, without %q", got, row.want)
+				}
+				return
+			}
+			if got := eval(t, loadedEngine(t, files, Config{}), get()); got.Allowed {
+				t.Error("the blocked host is let in")
+			}
+		})
+	}
+}

@@ -18,6 +18,8 @@ type readings struct {
 	// heads are the rules by where their values lie, for finding those that a
 	// reference may mean.
 	heads []head
+	// mirrors are those whose value is no more than another name for a part of the input.
+	mirrors []*head
 	// off says why nothing of this policy may be remembered.
 	off string
 }
@@ -60,15 +62,16 @@ func newReadings(compiler *ast.Compiler, entry ast.Ref) *readings {
 	aliases := map[*ast.Rule]aliasing{}
 	for i := range d.heads {
 		h := &d.heads[i]
-		h.alone = !slices.ContainsFunc(d.heads, func(other head) bool {
-			return other.rule != h.rule && (other.ref.HasPrefix(h.ref) || h.ref.HasPrefix(other.ref))
-		})
+		h.alone = alone(compiler.RuleTree, h.ref)
 		for link := h.rule; link != nil; link = link.Else {
 			a := aliasesOf(link, h.alone && isPlain(h.rule))
 			aliases[link] = a
 			if a.mirror != nil {
 				h.mirror = append(h.mirror, a.mirror)
 			}
+		}
+		if len(h.mirror) > 0 {
+			d.mirrors = append(d.mirrors, h)
 		}
 		if h.rule.Default && hasClosure(h.rule.Head.Value) {
 			d.off = "a default value is worked out"
@@ -91,6 +94,16 @@ func newReadings(compiler *ast.Compiler, entry ast.Ref) *readings {
 		}
 	}
 	return d
+}
+
+// alone: one rule has a value at the place, and none has one above or below it.
+func alone(tree *ast.TreeNode, place ast.Ref) bool {
+	for _, t := range place[:len(place)-1] {
+		if tree = tree.Child(t.Value); len(tree.Values) > 0 {
+			return false
+		}
+	}
+	return tree.Child(place[len(place)-1].Value).Size() == 1
 }
 
 // and joins what is noted of an expression that stands in two places.
@@ -147,6 +160,10 @@ func hasClosure(t *ast.Term) bool {
 	return found
 }
 
+// No built-in bears the name of a document: comparing these is cheaper than spelling a
+// reference.
+var inputName, dataName = ast.InputRootDocument.Value.(ast.Var), ast.DefaultRootDocument.Value.(ast.Var)
+
 // note lists what an expression or a head reads, with everything nested in it.
 func (d *readings) note(x any, a aliasing, builtins map[string]bool) noted {
 	var n noted
@@ -175,7 +192,7 @@ func (d *readings) note(x any, a aliasing, builtins map[string]bool) noted {
 		case stands:
 			add(inputReads(append(slices.Clone(alias), path...)))
 		}
-		if builtins[ref.String()] {
+		if name != inputName && name != dataName && builtins[ref.String()] {
 			n.reason = "calls " + ref.String()
 		}
 		return false
@@ -188,11 +205,7 @@ func (d *readings) note(x any, a aliasing, builtins map[string]bool) noted {
 // value is no more than such a part.
 func (d *readings) mirrored(ref ast.Ref, path []hop) (all []read) {
 	prefix := ref[:len(path)+1]
-	for i := range d.heads {
-		h := &d.heads[i]
-		if len(h.mirror) == 0 {
-			continue
-		}
+	for _, h := range d.mirrors {
 		var rest []hop
 		switch {
 		case prefix.HasPrefix(h.ref):
