@@ -152,10 +152,10 @@ func between(low, high int) func(string) string {
 }
 
 // A name of an object: RFC 1123.
-var nameRE = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$`)
+var nameRE = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`)
 
 func oneName(v string) string {
-	if nameRE.MatchString(v) {
+	if len(v) <= 253 && nameRE.MatchString(v) {
 		return ""
 	}
 	return "write the name of an object in the pod's namespace, or none"

@@ -1,8 +1,6 @@
 package policy
 
 import (
-	"bytes"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -13,7 +11,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 )
 
-var update = flag.Bool("update", false, "write capabilities.json anew")
+var update = flag.Bool("update", false, "write capabilities.txt anew")
 
 // contract: a policy has no clock of its own, no network, no host. threats.md,
 // Engine: http.send, opa.runtime and net.lookup_ip_addr are off unless
@@ -23,38 +21,48 @@ var update = flag.Bool("update", false, "write capabilities.json anew")
 // test, read what is new before running it with -update.
 func TestCapabilitiesFile(t *testing.T) {
 	caps := ast.CapabilitiesForThisVersion(ast.CapabilitiesRegoVersion(ast.RegoV1))
-	caps.Builtins = slices.DeleteFunc(slices.Clone(caps.Builtins), func(b *ast.Builtin) bool {
-		return slices.Contains([]string{"http.send", "opa.runtime", "net.lookup_ip_addr"}, b.Name)
-	})
-	want := capabilitiesText(t, caps)
+	var lines strings.Builder
+	for _, name := range caps.Features {
+		fmt.Fprintln(&lines, "feature", name)
+	}
+	for _, name := range caps.FutureKeywords {
+		fmt.Fprintln(&lines, "keyword", name)
+	}
+	for _, b := range caps.Builtins {
+		if !slices.Contains([]string{"http.send", "opa.runtime", "net.lookup_ip_addr"}, b.Name) {
+			fmt.Fprintln(&lines, "builtin", b.Name)
+		}
+	}
 	if *update {
-		if err := os.WriteFile("capabilities.json", want, 0o644); err != nil {
+		if err := os.WriteFile("capabilities.txt", []byte(lines.String()), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
-	if got := CapabilitiesJSON(); !bytes.Equal(got, want) {
-		t.Errorf("capabilities.json is not OPA's list without the withheld built-ins: %d bytes, want %d", len(got), len(want))
+	if capabilitiesFile != lines.String() {
+		t.Errorf("capabilities.txt is not OPA's list without the withheld built-ins:\n%s\nwant\n%s", capabilitiesFile, lines.String())
 	}
 }
 
-// capabilitiesText writes one built-in a line, so that a diff can be read, and
-// allow_net even when empty: its absence would mean every host.
-func capabilitiesText(t *testing.T, caps *ast.Capabilities) []byte {
-	t.Helper()
-	line := func(x any) string {
-		text, err := json.Marshal(x)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(text)
+// What a file does not list is off, whatever OPA has.
+func TestCapabilitiesAreListed(t *testing.T) {
+	caps := baseCapabilities()
+	var lines strings.Builder
+	for _, name := range caps.Features {
+		fmt.Fprintln(&lines, "feature", name)
 	}
-	var builtins []string
+	for _, name := range caps.FutureKeywords {
+		fmt.Fprintln(&lines, "keyword", name)
+	}
 	for _, b := range caps.Builtins {
-		builtins = append(builtins, "    "+line(b))
+		fmt.Fprintln(&lines, "builtin", b.Name)
 	}
-	return fmt.Appendf(nil, "{\n  \"allow_net\": [],\n  \"features\": %s,\n  \"future_keywords\": %s,\n  \"wasm_abi_versions\": [],\n  \"builtins\": [\n%s\n  ]\n}\n",
-		line(caps.Features), line(caps.FutureKeywords), strings.Join(builtins, ",\n"))
+	if lines.String() != capabilitiesFile {
+		t.Errorf("on:\n%s\nlisted:\n%s", lines.String(), capabilitiesFile)
+	}
+	if len(caps.WasmABIVersions) > 0 {
+		t.Errorf("WebAssembly: %v", caps.WasmABIVersions)
+	}
 }
 
 func TestWithheldBuiltins(t *testing.T) {
