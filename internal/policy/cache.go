@@ -11,7 +11,6 @@ import (
 	"authz/internal/check"
 
 	"github.com/open-policy-agent/opa/v1/ast"
-	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/topdown"
 )
 
@@ -198,7 +197,7 @@ func (c *compiled) record(ctx context.Context, cancel topdown.Cancel, r *check.R
 	stop := context.AfterFunc(ctx, own.Cancel)
 	defer stop()
 	recorder := newRecorder(c.cache.readings, own)
-	value, err := c.evaluate(ctx, own, input, rego.EvalQueryTracer(recorder), rego.EvalRuleIndexing(false))
+	value, err := c.evaluate(ctx, own, input, recordedBy(recorder))
 	switch {
 	case cancel.Cancelled() || ctx.Err() != nil:
 		return nil, false, errors.Join(err, ctx.Err())

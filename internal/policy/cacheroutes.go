@@ -8,7 +8,6 @@ import (
 
 	"authz/internal/check"
 
-	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/topdown"
 )
 
@@ -60,7 +59,7 @@ func (c *compiled) shared(ctx context.Context, r *row, request *check.Request, c
 		}
 		own := topdown.NewCancel()
 		recorder := newRecorder(c.cache.readings, own)
-		if _, err := c.evaluate(ctx, own, input, rego.EvalQueryTracer(recorder), rego.EvalRuleIndexing(false)); err != nil && !recorder.heavy {
+		if _, err := c.evaluate(ctx, own, input, recordedBy(recorder)); err != nil && !recorder.heavy {
 			continue // a failure is not remembered, and says nothing of other requests
 		}
 		switch {

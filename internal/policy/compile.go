@@ -14,7 +14,6 @@ import (
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/bundle"
-	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/storage"
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
 	"github.com/open-policy-agent/opa/v1/topdown/cache"
@@ -27,7 +26,7 @@ import (
 type compiled struct {
 	revision string
 	digest   string
-	query    rego.PreparedEvalQuery
+	query    *query
 	values   cache.InterQueryValueCache
 	routes   *RouteTable // nil where there is no table
 	store    storage.Store
@@ -68,12 +67,7 @@ func compile(ctx context.Context, s *settings, sources []source, digest string) 
 	if err != nil {
 		return nil, err
 	}
-	query, err := rego.New(
-		rego.ParsedQuery(ast.NewBody(ast.NewExpr(ast.NewTerm(s.decision)))),
-		rego.Compiler(compiler),
-		rego.Store(store),
-		rego.GenerateJSON(func(t *ast.Term, _ *rego.EvalContext) (any, error) { return t.Value, nil }),
-	).PrepareForEval(ctx)
+	query, err := newQuery(compiler, store, s.decision)
 	if err != nil {
 		return nil, fmt.Errorf("entry point %s: %w", s.Decision, err)
 	}

@@ -9,8 +9,6 @@ import (
 	"authz/internal/check"
 
 	"github.com/open-policy-agent/opa/v1/ast"
-	"github.com/open-policy-agent/opa/v1/metrics"
-	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/topdown"
 )
 
@@ -138,18 +136,12 @@ func (c *compiled) decide(ctx context.Context, cancel topdown.Cancel, r *check.R
 }
 
 // evaluate is one evaluation of the entry point.
-func (c *compiled) evaluate(ctx context.Context, cancel topdown.Cancel, input ast.Value, options ...rego.EvalOption) (ast.Value, error) {
-	results, err := c.query.Eval(ctx, append(options,
-		rego.EvalParsedInput(input),
-		rego.EvalExternalCancel(cancel),
-		rego.EvalMetrics(metrics.NoOp()),
-		rego.EvalInterQueryBuiltinValueCache(c.values),
-	)...)
-	if err != nil {
-		return nil, err
+func (c *compiled) evaluate(ctx context.Context, cancel topdown.Cancel, input ast.Value, options ...option) (ast.Value, error) {
+	value, err := c.query.ask(ctx, append(options, func(q *topdown.Query) {
+		q.WithInput(ast.NewTerm(input)).WithCancel(cancel).WithInterQueryBuiltinValueCache(c.values)
+	})...)
+	if err == nil && value == nil {
+		err = ErrUndefined
 	}
-	if len(results) == 0 {
-		return nil, ErrUndefined
-	}
-	return results[0].Expressions[0].Value.(ast.Value), nil
+	return value, err
 }

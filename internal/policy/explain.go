@@ -3,15 +3,13 @@ package policy
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"runtime/debug"
 
 	"authz/internal/check"
 
 	"github.com/open-policy-agent/opa/v1/ast"
-	"github.com/open-policy-agent/opa/v1/metrics"
-	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/topdown"
 )
 
 // Explanation is a decision, taken apart: the rules that were asked, what held in
@@ -108,20 +106,9 @@ func (c *compiled) traced(ctx context.Context, t *tracer, input ast.Value) (valu
 			value, err = nil, fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
-	results, err := c.query.Eval(ctx,
-		rego.EvalParsedInput(input),
-		rego.EvalMetrics(metrics.NoOp()),
-		rego.EvalInterQueryBuiltinValueCache(c.values),
-		rego.EvalRuleIndexing(false),
-		rego.EvalEarlyExit(false),
-		rego.EvalQueryTracer(t),
-	)
-	if err != nil || len(results) == 0 {
-		return nil, err
-	}
-	value, ok := results[0].Expressions[0].Value.(ast.Value)
-	if !ok {
-		return nil, errors.New("the decision is no value")
-	}
-	return value, nil
+	ended, stop := endedBy(ctx)
+	defer stop()
+	return c.query.ask(ctx, ended, recordedBy(t), func(q *topdown.Query) {
+		q.WithInput(ast.NewTerm(input)).WithInterQueryBuiltinValueCache(c.values).WithEarlyExit(false)
+	})
 }

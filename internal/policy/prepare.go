@@ -9,8 +9,8 @@ import (
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/dependencies"
-	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/storage"
+	"github.com/open-policy-agent/opa/v1/topdown"
 	"github.com/open-policy-agent/opa/v1/topdown/builtins"
 )
 
@@ -113,26 +113,37 @@ func preparedValues(ctx context.Context, ref ast.Ref, compiler *ast.Compiler, st
 	if slices.ContainsFunc(reads, func(r ast.Ref) bool { return r.HasPrefix(ast.InputRootRef) }) {
 		return nil, errReadsInput
 	}
-	changing := builtins.NDBCache{}
-	evaluate := func(path []string, options ...func(*rego.Rego)) (any, error) {
-		results, err := rego.New(append(options,
-			rego.ParsedQuery(ast.NewBody(ast.NewExpr(ast.NewTerm(dataRef(path))))),
-			rego.Compiler(compiler), rego.Store(store),
-		)...).Eval(ctx)
-		if err != nil || len(results) == 0 {
+	ended, stop := endedBy(ctx)
+	defer stop()
+	// evaluate gives null where there is nothing.
+	evaluate := func(ref ast.Ref, options ...option) (ast.Value, error) {
+		q, err := newQuery(compiler, store, ref)
+		if err != nil {
 			return nil, err
 		}
-		return results[0].Expressions[0].Value, nil
+		value, err := q.ask(ctx, append(options, ended)...)
+		if value == nil {
+			value = ast.NullValue
+		}
+		return value, err
 	}
-	faults, err := evaluate(configErrors)
+	said, err := evaluate(dataRef(configErrors))
+	if err != nil {
+		return nil, fmt.Errorf("checking the configuration data: %w", err)
+	}
+	faults, err := ast.JSON(said)
 	if err != nil {
 		return nil, fmt.Errorf("checking the configuration data: %w", err)
 	}
 	if list, ok := faults.([]any); ok && len(list) > 0 {
 		return nil, faultsError(list)
 	}
-	values, err := evaluate(preparedPackage, rego.NDBuiltinCache(changing),
-		rego.GenerateJSON(func(t *ast.Term, _ *rego.EvalContext) (any, error) { return asData(t.Value, ref.String()) }))
+	changing := builtins.NDBCache{}
+	value, err := evaluate(ref, func(q *topdown.Query) { q.WithNDBuiltinCache(changing) })
+	if err != nil {
+		return nil, fmt.Errorf("preparing the configuration data: %w", err)
+	}
+	values, err := asData(value, ref.String())
 	if err != nil {
 		return nil, fmt.Errorf("preparing the configuration data: %w", err)
 	}
