@@ -8,10 +8,10 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 	"time"
 
+	"authz/internal/early"
 	"authz/internal/policy"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
@@ -78,12 +78,18 @@ func serve(ctx context.Context, c *Config, stdout, stderr io.Writer) error {
 	log.Info("authz is up", "version", version, "socket", c.Listen.Socket, "address", s.address(),
 		"ops", s.ops.Addr().String(), "policy_revision", s.engine.Status().Revision, "issuers", len(c.Issuers))
 
-	go debug.FreeOSMemory() // compiling took more than deciding will
+	// Compiling took more than deciding will. A moment later, so that being ready does not
+	// wait for a core.
+	settle := time.AfterFunc(settleAfter, early.Settle)
+	defer settle.Stop()
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer signal.Stop(signals)
 	return s.run(ctx, signals)
 }
+
+// settleAfter is how long after its start the sidecar gives back what only that needed.
+const settleAfter = 300 * time.Millisecond
 
 // run lets every part run and ends them in order.
 func (s *sidecar) run(ctx context.Context, signals <-chan os.Signal) error {
