@@ -54,7 +54,18 @@ import (
 const MaxHeaders = 200
 
 // Strict returns the first fault of a request, or nil. It looks at r.HTTP only.
-func Strict(r *Request) *Fault {
+func Strict(r *Request) *Fault { return strict(r, false) }
+
+// StrictVetted is Strict for a request of whose Headers each was Vetted.
+func StrictVetted(r *Request) *Fault { return strict(r, true) }
+
+// Vetted says that there is nothing wrong with the bytes of a header: its name is that of a field (or of a pseudo-header)
+// in lower case, its value visible ASCII, spaces and tabs. Such a header is UTF-8 as well.
+func Vetted(name, value string) bool {
+	return isLowerToken(strings.TrimPrefix(name, ":")) && isFieldText(value)
+}
+
+func strict(r *Request, vetted bool) *Fault {
 	h := &r.HTTP
 	if fault := strictMethod(h.Method); fault != nil {
 		return fault
@@ -75,7 +86,7 @@ func Strict(r *Request) *Fault {
 	if h.Fragment != "" {
 		return &Fault{"path_fragment", "the request has a fragment"}
 	}
-	if fault := strictHeaders(h, h.Headers); fault != nil {
+	if fault := strictHeaders(h, h.Headers, vetted); fault != nil {
 		return fault
 	}
 	return strictRaw(h)

@@ -9,27 +9,29 @@ import (
 // The headers' part of Strict (codes: strict.go). Details name a header by its
 // position or its known name, never by its value.
 
-func strictHeaders(h *HTTP, headers Headers) *Fault {
+func strictHeaders(h *HTTP, headers Headers, vetted bool) *Fault {
 	if len(headers) > MaxHeaders {
 		return &Fault{"header_count", fmt.Sprintf("more than %d headers", MaxHeaders)}
 	}
+	var seen nameSet
 	for i := range headers {
 		header := &headers[i]
 		switch {
-		case isLowerToken(header.Name):
 		case strings.HasPrefix(header.Name, ":"):
 			if fault := strictPseudo(h, header); fault != nil {
 				return fault
 			}
-		default:
+		case !vetted && !isLowerToken(header.Name):
 			return &Fault{"header_name", fmt.Sprintf("the name of header %d is not a lower-case token", i)}
 		}
-		if !isFieldText(header.Value) {
+		if !vetted && !isFieldText(header.Value) {
 			return &Fault{"header_value", fmt.Sprintf("header %d has a byte that no value may have", i)}
 		}
-		for j := range i {
-			if headers[j].Name == header.Name {
-				return &Fault{"header_repeated", fmt.Sprintf("headers %d and %d have the same name", j, i)}
+		if seen.add(header.Name) {
+			for j := range i {
+				if headers[j].Name == header.Name {
+					return &Fault{"header_repeated", fmt.Sprintf("headers %d and %d have the same name", j, i)}
+				}
 			}
 		}
 		if fault := strictKnown(h, headers, header); fault != nil {
@@ -61,7 +63,23 @@ func strictRaw(h *HTTP) *Fault {
 	if fault != nil {
 		return fault
 	}
-	return strictHeaders(h, joined)
+	return strictHeaders(h, joined, false)
+}
+
+// nameSet remembers names by a few of their bytes, so that names that differ are mostly told apart without comparing
+// each with each.
+type nameSet [4]uint64
+
+// add says whether a name that looks the same is in the set already.
+func (s *nameSet) add(name string) (met bool) {
+	mark := uint(len(name))
+	if n := len(name); n > 0 {
+		mark += 31*uint(name[0]) + 7*uint(name[n/2]) + 131*uint(name[n-1]) + 17*uint(name[n/4])
+	}
+	word, bit := &s[mark>>6%4], uint64(1)<<(mark%64)
+	met = *word&bit != 0
+	*word |= bit
+	return met
 }
 
 // strictPseudo holds the pseudo-headers, which Envoy sends among the headers, to

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -76,7 +77,7 @@ func newBuilding(tb testing.TB, decisions io.Writer) *building {
 	go func() { defer close(ended); _ = tokens.Run(ctx) }()
 	tb.Cleanup(func() { stop(); <-ended })
 	engine, err := policy.New(policy.Config{
-		Path: filepath.Join(dir, "policy"), Library: policies.Library, Decision: "authz/decision", Timeout: time.Minute, CacheBytes: 1 << 24,
+		Path: filepath.Join(dir, "policy"), Library: policies.Library, Decision: "authz/decision", Timeout: time.Minute, CacheBytes: 1 << 26,
 	}, silent)
 	if err != nil {
 		tb.Fatal(err)
@@ -130,6 +131,22 @@ func (b *building) check(method string, n int, ttl time.Duration, role string, m
 	message.Attributes.Source = &authv3.AttributeContext_Peer{Address: &corev3.Address{Address: &corev3.Address_SocketAddress{
 		SocketAddress: &corev3.SocketAddress{Address: "203.0.113.7", PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: 40000}}}}}
 	return encoded(message)
+}
+
+// callers are checks of n callers, learned. Each has memory of its own, as in a process that serves many: what a hit costs
+// is then also how many places of memory it looks at.
+func (b *building) callers(tb testing.TB, n int) [][]byte {
+	tb.Helper()
+	messages := make([][]byte, n)
+	for i := range messages {
+		token := b.key.Token(map[string]any{
+			"iss": "https://issuer.example", "aud": "bench", "sub": fmt.Sprintf("user-%d", i), "roles": []string{"viewer"},
+			"scope": "orders:read profile", "exp": time.Now().Add(time.Hour).Unix(), "name": "A name to make it longer", "padding": strings.Repeat("x", 300),
+		})
+		messages[i] = b.check("GET", i, time.Hour, "viewer", map[string]string{"authorization": "Bearer " + token})
+		b.learned(tb, messages[i])
+	}
+	return messages
 }
 
 // learned asks until a check is answered on the spot.
@@ -219,6 +236,17 @@ func unnamed(t *testing.T, reply []byte) *authv3.CheckResponse {
 }
 
 func BenchmarkHit(b *testing.B) {
+	b.Run("of 5,000 callers", func(b *testing.B) {
+		door := newBuilding(b, nil)
+		messages := door.callers(b, 5000)
+		out := make([]byte, 0, 4096)
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i = (i + 1) % len(messages) {
+			if _, ok := door.inline(messages[i], address{}, out); !ok {
+				b.Fatal("no answer")
+			}
+		}
+	})
 	for _, c := range []struct {
 		name, method string
 		ttl          time.Duration

@@ -31,6 +31,7 @@ func (s *Server) inline(message []byte, a address, out []byte) (reply []byte, ok
 	if len(message) > s.config.MaxMessageBytes || !s.reader.readMessage(d, message) {
 		return nil, false
 	}
+	d.unsorted = true
 	r := s.reader.judge(d)
 	a.resolve(r)
 	if r.Fault != nil {

@@ -46,6 +46,11 @@ type described struct {
 
 	segments []string // room for the request's path
 
+	vetted int // how many of plain are check.Vetted
+	// unsorted leaves the headers in the order they came in. What is wrong with a request, if anything is, is then not
+	// always the same thing.
+	unsorted bool
+
 	metadata, routeMetadata *corev3.Metadata
 }
 
@@ -161,6 +166,9 @@ func (rd *reader) headers(h *check.HTTP, d *described) *check.Fault {
 	case len(joined) > 0: // encode_raw_headers: the rooms below still look names up
 		h.Headers, h.Joined = joined, true
 	}
+	if d.unsorted && !rd.lenient { // strict about a name that is there twice
+		return nil
+	}
 	sortHeaders(h.Headers)
 	for i := 1; i < len(h.Headers); i++ {
 		if name := h.Headers[i].Name; name == h.Headers[i-1].Name {
@@ -187,7 +195,11 @@ func (rd *reader) meaning(r *check.Request, d *described) (fault *check.Fault) {
 		return fault
 	}
 	if !rd.lenient {
-		if fault = check.Strict(r); fault != nil {
+		strict := check.Strict
+		if d.vetted == len(r.HTTP.Headers) && !r.HTTP.Joined {
+			strict = check.StrictVetted
+		}
+		if fault = strict(r); fault != nil {
 			return fault
 		}
 	}

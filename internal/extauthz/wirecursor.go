@@ -1,6 +1,7 @@
 package extauthz
 
 import (
+	"math"
 	"unicode/utf8"
 	"unsafe"
 
@@ -27,16 +28,28 @@ func (c *cursor) next() bool {
 	if len(b) == 0 {
 		return false
 	}
-	// Nearly all fields are bytes with a small number, and most are short.
-	if len(b) > 1 && b[0]&0x87 == byte(protowire.BytesType) && b[1] < 0x80 {
-		n := int(b[1])
-		if number := b[0] >> 3; number > 0 && n <= len(b)-2 {
+	// Nearly all fields are bytes with a small number.
+	if len(b) > 2 && b[0]&0x87 == byte(protowire.BytesType) {
+		at, n := shortLength(b, 1)
+		if number := b[0] >> 3; number > 0 && n <= len(b)-at {
 			c.number, c.message, c.varint = protowire.Number(number), true, false
-			c.bytes, c.value, c.rest = b[2:2+n:2+n], 0, b[2+n:]
+			c.bytes, c.value, c.rest = b[at:at+n:at+n], 0, b[at+n:]
 			return true
 		}
 	}
 	return c.any()
+}
+
+// shortLength reads a length of one or two bytes, which must be there, and says where it ends. A longer one is larger
+// than any message.
+func shortLength(b []byte, at int) (end, n int) {
+	if n = int(b[at]); n < 0x80 {
+		return at + 1, n
+	}
+	if high := int(b[at+1]); high < 0x80 {
+		return at + 2, n&0x7f | high<<7
+	}
+	return at, math.MaxInt
 }
 
 // any is next for a field of any form.

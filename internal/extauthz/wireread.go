@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"authz/internal/check"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // A check is read in place: the generated code builds an object for each message, each
@@ -234,15 +236,37 @@ func (rd *reader) readHTTP(d *described, b []byte) bool {
 const usualHeaders = 32
 
 func (rd *reader) readHeader(d *described, b []byte) bool {
-	name, text, ok := readEntry(b)
-	if !ok || len(d.plain) >= rd.maxHeaders {
+	if len(d.plain) >= rd.maxHeaders {
 		return false
 	}
 	if d.plain == nil {
 		d.plain = make(check.Headers, 0, usualHeaders)
 	}
+	if name, text, ok := usualEntry(b); ok && check.Vetted(name, text) {
+		d.vetted++
+		d.plain = append(d.plain, check.Header{Name: name, Value: text})
+		return true
+	}
+	name, text, ok := readEntry(b)
 	d.plain = append(d.plain, check.Header{Name: lower(name), Value: text})
-	return true
+	return ok
+}
+
+// usualEntry is readEntry for one that is as it is always sent, name before value, whose text may not be UTF-8 yet.
+func usualEntry(b []byte) (name, text string, ok bool) {
+	const nameTag, textTag = 1<<3 | byte(protowire.BytesType), 2<<3 | byte(protowire.BytesType)
+	if len(b) < 5 || b[0] != nameTag || b[1] >= 0x80 {
+		return "", "", false
+	}
+	end := 2 + int(b[1])
+	if len(b) < end+3 || b[end] != textTag {
+		return "", "", false
+	}
+	at, n := shortLength(b, end+1)
+	if n != len(b)-at {
+		return "", "", false
+	}
+	return textOf(b[2:end]), textOf(b[at:]), true
 }
 
 func (rd *reader) readHeaderMap(h *check.HTTP, b []byte) bool {

@@ -84,12 +84,13 @@ func (s *store) put(e *entry) {
 			return
 		}
 	}
-	c.entries[e.hash] = e
-	c.append(e)
+	// Room first: where all others were asked for since they were last looked at, the new one would be the first to go.
 	c.bytes += e.size
 	for c.bytes > s.limit {
 		c.evict(s.counts)
 	}
+	c.entries[e.hash] = e
+	c.append(e)
 }
 
 func (c *shard) append(e *entry) {

@@ -27,9 +27,16 @@ type cache struct {
 // shard is a part of the cache with a lock of its own.
 type shard struct {
 	mu    sync.Mutex // guards what follows
-	lru   *simplelru.LRU[fingerprint, *genuine]
+	lru   *simplelru.LRU[fingerprint, *held]
 	bytes int64
 	limit int64
+	added uint64 // tokens so far
+}
+
+// held is a token in the cache.
+type held struct {
+	*genuine
+	moved uint64 // what added was when it was last moved to the front
 }
 
 // shardBytes is the least a shard should hold: many times the largest token.
@@ -43,7 +50,7 @@ func newCache(bytes int64) *cache {
 		s.limit = bytes / n
 		// The bound is in bytes; a number of entries is no bound here. The only error
 		// is for a number that is not positive.
-		s.lru, _ = simplelru.NewLRU(math.MaxInt, func(_ fingerprint, g *genuine) { s.bytes -= g.size })
+		s.lru, _ = simplelru.NewLRU(math.MaxInt, func(_ fingerprint, h *held) { s.bytes -= h.size })
 	}
 	return c
 }
@@ -57,16 +64,22 @@ func (c *cache) find(f fingerprint) *genuine {
 	}
 	s := c.shard(f)
 	s.mu.Lock()
-	g, ok := s.lru.Get(f)
-	if ok && !g.current() {
-		s.lru.Remove(f)
-		ok = false
-	}
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	h, ok := s.lru.Peek(f)
 	if !ok {
 		return nil
 	}
-	return g
+	if !h.current() {
+		s.lru.Remove(f)
+		return nil
+	}
+	// One that was in front when hardly any of those here had come yet is far from leaving. Moving it again would touch
+	// the memory of its neighbours for each request.
+	if s.added-h.moved > uint64(s.lru.Len()/8) {
+		s.lru.Get(f)
+		h.moved = s.added
+	}
+	return h.genuine
 }
 
 // missed counts a token that has to be verified.
@@ -87,7 +100,8 @@ func (c *cache) add(f fingerprint, g *genuine) {
 		return
 	}
 	s.lru.Remove(f) // so that its bytes are counted once
-	s.lru.Add(f, g)
+	s.added++
+	s.lru.Add(f, &held{g, s.added})
 	for s.bytes += g.size; s.bytes > s.limit; {
 		s.lru.RemoveOldest()
 	}
