@@ -6,16 +6,14 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"math/big"
 	"slices"
-	"strings"
+
+	"github.com/lestrrat-go/jwx/v2/jwk"
 )
 
 // Which published keys count, and for what:
@@ -136,76 +134,43 @@ func (m *member) algorithms() []string {
 	return nil
 }
 
-// public makes the key (RFC 7518, sections 6.2 and 6.3; RFC 8037, section 2).
+// public makes the key and checks what the JWK library leaves to its caller.
 func (m *member) public() (crypto.PublicKey, error) {
-	switch m.Kty {
-	case "RSA":
-		return m.rsaKey()
-	case "EC":
-		return m.ecKey()
-	case "OKP":
-		if x, err := octets(m.X); err == nil && m.Crv == "Ed25519" && len(x) == ed25519.PublicKeySize {
-			return ed25519.PublicKey(x), nil
-		}
-	}
-	return nil, errUnusable
-}
-
-func (m *member) rsaKey() (crypto.PublicKey, error) {
-	n, err1 := octets(m.N)
-	e, err2 := octets(m.E)
-	if e = bytes.TrimLeft(e, "\x00"); err1 != nil || err2 != nil || len(e) > 4 {
-		return nil, errUnusable
-	}
-	exponent := 0
-	for _, b := range e {
-		exponent = exponent<<8 | int(b)
-	}
-	key := &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: exponent}
-	if bits := key.N.BitLen(); bits < minRSABits || bits > maxRSABits || key.N.Bit(0) == 0 ||
-		key.E < 3 || key.E&1 == 0 || key.E > 1<<31-1 {
-		return nil, errUnusable
-	}
-	return key, nil
-}
-
-func (m *member) ecKey() (crypto.PublicKey, error) {
-	curve := map[string]elliptic.Curve{"P-256": elliptic.P256(), "P-384": elliptic.P384(), "P-521": elliptic.P521()}[m.Crv]
-	if curve == nil {
-		return nil, errUnusable
-	}
-	size := (curve.Params().BitSize + 7) / 8
-	point := []byte{4} // uncompressed
-	for _, text := range []string{m.X, m.Y} {
-		// Some publish fewer octets than the curve has, or a zero before them.
-		coordinate, err := octets(text)
-		if coordinate = bytes.TrimLeft(coordinate, "\x00"); err != nil || len(coordinate) > size {
-			return nil, errUnusable
-		}
-		point = append(point, make([]byte, size-len(coordinate))...)
-		point = append(point, coordinate...)
-	}
-	key, err := ecdsa.ParseUncompressedPublicKey(curve, point) // refuses what is not on the curve
+	plain, err := json.Marshal(member{Kty: m.Kty, Crv: m.Crv, N: m.N, E: m.E, X: m.X, Y: m.Y})
 	if err != nil {
 		return nil, err
 	}
-	return key, nil
-}
-
-// octets decodes base64url. Padding and the other alphabet are no reason to leave out
-// a key whose numbers are clear.
-func octets(text string) ([]byte, error) {
-	if text == "" {
-		return nil, errUnusable
+	parsed, err := jwk.ParseKey(plain)
+	if err != nil {
+		return nil, err
 	}
-	encoding := base64.RawURLEncoding
-	if strings.HasSuffix(text, "=") {
-		encoding = base64.URLEncoding
+	if r, ok := parsed.(jwk.RSAPublicKey); ok && len(bytes.TrimLeft(r.E(), "\x00")) > 4 {
+		return nil, errUnusable // would be cut silently
 	}
-	return encoding.DecodeString(alphabet.Replace(text))
+	var public crypto.PublicKey
+	if err := parsed.Raw(&public); err != nil {
+		return nil, err
+	}
+	switch public := public.(type) {
+	case *rsa.PublicKey:
+		if bits := public.N.BitLen(); bits < minRSABits || bits > maxRSABits || public.N.Bit(0) == 0 ||
+			public.E < 3 || public.E&1 == 0 || public.E > 1<<31-1 {
+			return nil, errUnusable
+		}
+		return public, nil
+	case *ecdsa.PublicKey:
+		if _, err := public.ECDH(); err != nil { // not on its curve
+			return nil, err
+		}
+		return public, nil
+	case ed25519.PublicKey:
+		if len(public) != ed25519.PublicKeySize {
+			return nil, errUnusable
+		}
+		return public, nil
+	}
+	return nil, errUnusable
 }
-
-var alphabet = strings.NewReplacer("+", "-", "/", "_")
 
 // index is what Key looks keys up in. It never changes once made.
 type index struct {
