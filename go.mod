@@ -3,6 +3,7 @@ module authz
 go 1.26.8
 
 require (
+	filippo.io/bigmod v0.1.0
 	github.com/agnivade/levenshtein v1.2.1
 	github.com/chromedp/cdproto v0.159.0
 	github.com/chromedp/chromedp v0.23.0

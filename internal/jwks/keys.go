@@ -36,6 +36,8 @@ type Key struct {
 	Algorithms []string
 	// Public is a *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey.
 	Public crypto.PublicKey
+	// RSA is Public made ready to verify with; nil where that is no *rsa.PublicKey.
+	RSA *RSA
 	// Generation is that of the set the key was found in.
 	Generation uint64
 }
@@ -153,8 +155,7 @@ func (m *member) public() (crypto.PublicKey, error) {
 	}
 	switch public := public.(type) {
 	case *rsa.PublicKey:
-		if bits := public.N.BitLen(); bits < minRSABits || bits > maxRSABits || public.N.Bit(0) == 0 ||
-			public.E < 3 || public.E&1 == 0 || public.E > 1<<31-1 {
+		if !soundRSA(public) {
 			return nil, errUnusable
 		}
 		return public, nil
@@ -206,6 +207,9 @@ func newIndex(keys []Key, generation uint64) (*index, error) {
 	x := &index{byID: make(map[string][]Key, len(list))}
 	digest := sha256.New()
 	for _, p := range list {
+		if public, ok := p.key.Public.(*rsa.PublicKey); ok {
+			p.key.RSA = NewRSA(public)
+		}
 		x.all = append(x.all, p.key)
 		x.byID[p.key.ID] = append(x.byID[p.key.ID], p.key)
 		digest.Write(p.print)

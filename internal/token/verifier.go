@@ -219,6 +219,8 @@ func (is *issuer) key(ctx context.Context, t *jwt) (key any, generation uint64, 
 	}
 	k, err := is.keys.Key(ctx, t.kid, t.alg)
 	switch {
+	case err == nil && k.RSA != nil:
+		return k.RSA, k.Generation, ""
 	case err == nil:
 		return k.Public, k.Generation, ""
 	case errors.Is(err, jwks.ErrAlgorithm):
