@@ -50,7 +50,13 @@ type building struct {
 
 func newBuilding(tb testing.TB, decisions io.Writer) *building {
 	tb.Helper()
-	key := testbed.NewKey("k", "ES256")
+	return build(tb, decisions, "ES256", 0)
+}
+
+// build is newBuilding with another algorithm, and room for tokens.
+func build(tb testing.TB, decisions io.Writer, alg string, tokenBytes int64) *building {
+	tb.Helper()
+	key := testbed.NewKey("k", alg)
 	dir := tb.TempDir()
 	set, err := json.Marshal(map[string]any{"keys": []any{key.JWK()}})
 	if err != nil {
@@ -65,7 +71,7 @@ func newBuilding(tb testing.TB, decisions io.Writer) *building {
 			tb.Fatal(err)
 		}
 	}
-	tokens, err := token.New(token.Config{MaxBytes: 8192, Issuers: []token.Issuer{{
+	tokens, err := token.New(token.Config{MaxBytes: 8192, CacheBytes: tokenBytes, Issuers: []token.Issuer{{
 		Name: "i", Issuer: "https://issuer.example", Audiences: []string{"bench"}, RolesClaim: "roles",
 		Keys: jwks.Config{Name: "i", Issuer: "https://issuer.example", File: filepath.Join(dir, "jwks.json")},
 	}}}, silent)
