@@ -24,6 +24,8 @@ type decisionCache struct {
 	routes   map[string]*routeMemory // by id; "" for what no row matches
 	store    *store
 	counts   *cacheCounts
+	room     atomic.Int64    // for more ruleMemories
+	missed   []atomic.Uint32 // what stands for keys that were not found lately, by their hash
 }
 
 // Bounds of a route.
@@ -37,7 +39,12 @@ const (
 	// (a body, a time), while nothing is found.
 	hopeless   = 16
 	firstPause = 4096
-	lastPause  = 1 << 20
+	// recordedOnce: of so many decisions that were not missed before, one is recorded.
+	recordedOnce = 8
+	// missedShare is how much there has to be to remember in, in octets, for each key whose
+	// miss is noted.
+	missedShare = 256
+	lastPause   = 1 << 20
 )
 
 // routeMemory is what is known of one route.
@@ -50,6 +57,8 @@ type routeMemory struct {
 	pause        atomic.Int64 // requests that are still let by
 	nextPause    atomic.Int64
 	reason       atomic.Pointer[string] // why decisions are not kept; the last one met
+
+	rules atomic.Pointer[[]atomic.Pointer[ruleMemory]] // by group
 }
 
 // shape is what some evaluations of a route read: a list of readings.reads.
@@ -68,6 +77,8 @@ func newDecisionCache(c *compiled, s *settings, counts *cacheCounts) *decisionCa
 	if d.readings.off != "" {
 		return nil
 	}
+	d.room.Store(s.CacheBytes / ruleMemoryShare)
+	d.missed = make([]atomic.Uint32, s.CacheBytes/missedShare+1)
 	for _, id := range c.routes.ids() {
 		d.routes[id] = &routeMemory{}
 	}
@@ -122,6 +133,10 @@ func (d *decisionCache) find(k *key) (*Result, bool) {
 // shape and the status of the token.
 func (d *decisionCache) write(k *key, index int, s shape) bool {
 	k.buf, k.opaque = k.buf[:0], false
+	return d.writeRest(k, index, s)
+}
+
+func (d *decisionCache) writeRest(k *key, index int, s shape) bool {
 	k.text(k.subject.routeID())
 	if k.subject.row == nil {
 		k.mark(markUndefined)
@@ -167,6 +182,26 @@ func (m *routeMemory) learning() bool {
 	return true
 }
 
+// again says whether the decision about a request was missed before: recording costs
+// more than evaluating, and most of those who come once do not come twice. Of the others
+// some are recorded for what their rules read.
+func (d *decisionCache) again(k *key, m *routeMemory) bool {
+	d.counts.misses.Add(1)
+	shapes := m.shapes.Load()
+	if shapes == nil || m.asked.Load()%recordedOnce == 0 {
+		return true
+	}
+	seen := false
+	for i, s := range *shapes {
+		if d.write(k, i, s) {
+			hash := k.hash()
+			mark := uint32(hash>>32) | 1
+			seen = d.missed[hash%uint64(len(d.missed))].Swap(mark) == mark || seen
+		}
+	}
+	return seen
+}
+
 // giveUp notes a decision that no other request can share, and leaves the route alone
 // if it has hardly any others.
 func (m *routeMemory) giveUp(why string) {
@@ -191,13 +226,13 @@ func (m *routeMemory) rest(why string) {
 // what came out says nothing, the policy has to be asked without recording. An
 // error or an evaluation that is too long is one of the recording, which evaluates
 // rules that an index would have left out.
-func (c *compiled) record(ctx context.Context, cancel topdown.Cancel, r *check.Request, token *check.Token, input ast.Value, m *routeMemory) (result *Result, again bool, err error) {
-	c.cache.counts.misses.Add(1)
+func (c *compiled) record(ctx context.Context, cancel topdown.Cancel, k *key, input ast.Value, m *routeMemory) (result *Result, again bool, err error) {
 	own := topdown.NewCancel()
 	stop := context.AfterFunc(ctx, own.Cancel)
 	defer stop()
 	recorder := newRecorder(c.cache.readings, own)
-	value, err := c.evaluate(ctx, own, input, recordedBy(recorder))
+	rules := newRuleCache(c.cache, m, k, recorder)
+	value, err := c.evaluate(ctx, own, input, recordedBy(recorder), rules.use)
 	switch {
 	case cancel.Cancelled() || ctx.Err() != nil:
 		return nil, false, errors.Join(err, ctx.Err())
@@ -211,8 +246,7 @@ func (c *compiled) record(ctx context.Context, cancel topdown.Cancel, r *check.R
 	if err != nil {
 		return nil, false, err
 	}
-	k := takeKey(r, token, c.routes)
-	defer k.release()
+	rules.keep()
 	result.Route, result.Revision = k.subject.routeID(), c.revision
 	if recorder.reason != "" {
 		m.reason.Store(&recorder.reason)
@@ -227,13 +261,11 @@ func (d *decisionCache) keep(k *key, m *routeMemory, reads shape, result *Result
 	if k.subject.r.HTTP.Method == "" {
 		return
 	}
-	for _, i := range reads {
-		if d.readings.reads[i].varies(nil) && d.readings.reads[i].varies(&row{}) { // whatever the route
-			m.giveUp("reads " + d.readings.reads[i].name)
-			return
-		}
+	if name := d.unshared(reads); name != "" {
+		m.giveUp("reads " + name)
+		return
 	}
-	index := d.shape(m, reads)
+	index := known(&m.mu, &m.shapes, reads)
 	if index < 0 || !d.write(k, index, (*m.shapes.Load())[index]) {
 		return
 	}
@@ -250,21 +282,32 @@ func (d *decisionCache) keep(k *key, m *routeMemory, reads shape, result *Result
 	d.store.put(e)
 }
 
-// shape is the place of a shape among those of its route; it is added if it is new
-// and there is room. One that reads more serves as well. -1: there is none.
-func (d *decisionCache) shape(m *routeMemory, reads shape) int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+// unshared names something among what was read that no two requests share, whatever
+// the route.
+func (d *decisionCache) unshared(reads shape) string {
+	for _, i := range reads {
+		if r := &d.readings.reads[i]; r.varies(nil) && r.varies(&row{}) {
+			return r.name
+		}
+	}
+	return ""
+}
+
+// known is the place of a shape among those in a list; it is added if it is new and
+// there is room. One that reads more serves as well. -1: there is none.
+func known(mu *sync.Mutex, shapes *atomic.Pointer[[]shape], reads shape) int {
+	mu.Lock()
+	defer mu.Unlock()
 	var list []shape
-	if known := m.shapes.Load(); known != nil {
-		list = *known
+	if before := shapes.Load(); before != nil {
+		list = *before
 	}
 	if i := slices.IndexFunc(list, func(s shape) bool { return slices.Equal(s, reads) }); i >= 0 {
 		return i
 	}
 	if len(list) < maxShapes {
 		list = append(slices.Clone(list), reads)
-		m.shapes.Store(&list)
+		shapes.Store(&list)
 		return len(list) - 1
 	}
 	return slices.IndexFunc(list, func(s shape) bool {

@@ -24,7 +24,10 @@ type store struct {
 }
 
 // cacheCounts live as long as the engine, whatever policy is in force.
-type cacheCounts struct{ hits, misses, evictions atomic.Uint64 }
+type cacheCounts struct {
+	hits, misses, evictions atomic.Uint64
+	recalled                atomic.Uint64 // values of rules
+}
 
 type shard struct {
 	mu          sync.Mutex
@@ -38,6 +41,7 @@ type entry struct {
 	key    []byte
 	hash   uint64
 	result *Result
+	rule   *ruleValue // in place of a decision
 	quotas []quotaRef
 	size   int64
 	asked  bool
@@ -67,8 +71,12 @@ func (s *store) get(hash uint64, key []byte) *entry {
 
 // put keeps an entry, unless it alone would fill a good part of the room.
 func (s *store) put(e *entry) {
-	// Twice: for the decision, and for what is made of it (Result.Kept).
-	e.size = int64(len(e.key)) + 2*resultSize(e.result) + entryCost
+	e.size = int64(len(e.key)) + entryCost
+	if e.rule != nil {
+		e.size += e.rule.size
+	} else {
+		e.size += 2 * resultSize(e.result) // for the decision, and for what is made of it (Result.Kept)
+	}
 	for _, q := range e.quotas {
 		e.size += int64(len(q.path)) + 96
 	}

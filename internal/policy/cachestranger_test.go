@@ -46,6 +46,7 @@ func TestCacheTellsApart(t *testing.T) {
 type lookalike struct {
 	rego   string
 	claims []claimSet
+	never  bool // nothing of it may be remembered
 }
 
 func lookalikes() map[string]lookalike {

@@ -117,14 +117,17 @@ func (c *compiled) decide(ctx context.Context, cancel topdown.Cancel, r *check.R
 	if err != nil {
 		return nil, fmt.Errorf("building the input: %w", err)
 	}
-	memory := c.cache.route(route)
-	if memory.learning() {
-		result, again, err := c.record(ctx, cancel, r, token, input, memory)
-		if !again {
+	var options []option
+	if memory := c.cache.route(route); memory != nil {
+		k := takeKey(r, token, c.routes)
+		defer k.release()
+		if !memory.learning() || !c.cache.again(k, memory) {
+			options = append(options, newRuleCache(c.cache, memory, k, nil).use)
+		} else if result, again, err := c.record(ctx, cancel, k, input, memory); !again {
 			return result, err
 		}
 	}
-	value, err := c.evaluate(ctx, cancel, input)
+	value, err := c.evaluate(ctx, cancel, input, options...)
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,7 @@ type readings struct {
 	heads []head
 	// mirrors are those whose value is no more than another name for a part of the input.
 	mirrors []*head
+	groups  *groups
 	// off says why nothing of this policy may be remembered.
 	off string
 }
@@ -29,6 +30,8 @@ type readings struct {
 type noted struct {
 	reads  []int
 	reason string
+	// owners are the groups of rules that it is part of, uses those that it refers to.
+	owners, uses []int
 }
 
 // head is the place of a rule's value and what that value is, where it is no more
@@ -59,6 +62,7 @@ func newReadings(compiler *ast.Compiler, entry ast.Ref) *readings {
 			d.heads = append(d.heads, head{ref: rule.Ref().GroundPrefix(), rule: rule})
 		}
 	}
+	d.groups = newGroups(d.heads, entry)
 	aliases := map[*ast.Rule]aliasing{}
 	for i := range d.heads {
 		h := &d.heads[i]
@@ -72,18 +76,24 @@ func newReadings(compiler *ast.Compiler, entry ast.Ref) *readings {
 		}
 		if len(h.mirror) > 0 {
 			d.mirrors = append(d.mirrors, h)
+			// Who refers to it is who reads; by itself it asks only whether anything is there.
+			d.groups.kept[d.groups.of[i]] = false
 		}
 		if h.rule.Default && hasClosure(h.rule.Head.Value) {
 			d.off = "a default value is worked out"
 		}
 	}
 	d.exprs[entryNote] = d.note(entry, aliasing{}, builtins)
-	for _, h := range d.heads {
+	for i, h := range d.heads {
+		owners := []int{d.groups.of[i]}
 		for link := h.rule; link != nil; link = link.Else {
-			d.rules[link] = d.note(link.Head, aliases[link], builtins)
+			n := d.note(link.Head, aliases[link], builtins)
+			n.owners = owners
+			d.rules[link] = n
 			ast.WalkExprs(link, func(e *ast.Expr) bool {
 				if id := identity(e); id != nil {
 					n := d.note(e, aliases[link], builtins)
+					n.owners = owners
 					if len(e.With) > 0 {
 						n.reason = "uses with"
 					}
@@ -93,6 +103,7 @@ func newReadings(compiler *ast.Compiler, entry ast.Ref) *readings {
 			})
 		}
 	}
+	d.groups.order(d.rules, d.exprs)
 	return d
 }
 
@@ -108,15 +119,22 @@ func alone(tree *ast.TreeNode, place ast.Ref) bool {
 
 // and joins what is noted of an expression that stands in two places.
 func (n noted) and(other noted) noted {
-	for _, i := range other.reads {
-		if !slices.Contains(n.reads, i) {
-			n.reads = append(n.reads, i)
-		}
-	}
+	n.reads, n.owners, n.uses = joined(n.reads, other.reads), joined(n.owners, other.owners), joined(n.uses, other.uses)
 	if n.reason == "" {
 		n.reason = other.reason
 	}
 	return n
+}
+
+// joined never writes into either list: others may hold it.
+func joined(a, b []int) []int {
+	out := slices.Clone(a)
+	for _, i := range b {
+		if !slices.Contains(out, i) {
+			out = append(out, i)
+		}
+	}
+	return out
 }
 
 func changingBuiltins(compiler *ast.Compiler) map[string]bool {
@@ -189,6 +207,7 @@ func (d *readings) note(x any, a aliasing, builtins map[string]bool) noted {
 			}
 		case ref.HasPrefix(ast.DefaultRootRef):
 			add(d.mirrored(ref, path))
+			n.uses = d.groups.meant(ref, n.uses)
 		case stands:
 			add(inputReads(append(slices.Clone(alias), path...)))
 		}

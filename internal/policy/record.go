@@ -1,6 +1,7 @@
 package policy
 
 import (
+	mathbits "math/bits"
 	"slices"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -22,14 +23,42 @@ const maxRecorded = 20_000
 type recorder struct {
 	of     *readings
 	cancel topdown.Cancel
-	seen   []uint64 // bits: the reads
+	seen   bits // the reads
+	groups []recorded
 	events int
 	reason string // why this decision may not be remembered
 	heavy  bool
+	// stranger: something was evaluated that belongs to no group.
+	stranger bool
+}
+
+// recorded is what one evaluation made of a group of rules.
+type recorded struct {
+	reads, uses bits
+	reason      string
+	touched     bool
+}
+
+// bits is a set of small numbers.
+type bits []uint64
+
+func newBits(n int) bits { return make(bits, (n+63)/64) }
+func (b bits) add(i int) { b[i/64] |= 1 << (i % 64) }
+func (b bits) join(other bits) {
+	for i, w := range other {
+		b[i] |= w
+	}
 }
 
 func newRecorder(of *readings, cancel topdown.Cancel) *recorder {
-	r := &recorder{of: of, cancel: cancel, seen: make([]uint64, (len(of.reads)+63)/64)}
+	n := len(of.groups.heads)
+	r := &recorder{of: of, cancel: cancel, groups: make([]recorded, n)}
+	reads, uses := len(newBits(len(of.reads))), len(newBits(n))
+	all := make(bits, reads+n*(reads+uses))
+	r.seen, all = all[:reads], all[reads:]
+	for i := range r.groups {
+		r.groups[i].reads, r.groups[i].uses, all = all[:reads], all[reads:reads+uses], all[reads+uses:]
+	}
 	r.note(of.exprs[entryNote])
 	return r
 }
@@ -53,7 +82,7 @@ func (r *recorder) TraceEvent(event topdown.Event) {
 		}
 		n, known := r.of.exprs[identity(node)]
 		if !known && !r.of.isEntry(node) {
-			r.reason = "an expression that is in no rule"
+			r.reason, r.stranger = "an expression that is in no rule", true
 		}
 		r.note(n)
 	case *ast.Rule:
@@ -62,7 +91,7 @@ func (r *recorder) TraceEvent(event topdown.Event) {
 		}
 		n, known := r.of.rules[node]
 		if !known {
-			r.reason = "a rule that is in no module"
+			r.reason, r.stranger = "a rule that is in no module", true
 		}
 		r.note(n)
 	}
@@ -70,19 +99,68 @@ func (r *recorder) TraceEvent(event topdown.Event) {
 
 func (r *recorder) note(n noted) {
 	for _, i := range n.reads {
-		r.seen[i/64] |= 1 << (i % 64)
+		r.seen.add(i)
 	}
 	if n.reason != "" {
 		r.reason = n.reason
 	}
+	for _, owner := range n.owners {
+		g := &r.groups[owner]
+		g.touched = true
+		for _, i := range n.reads {
+			g.reads.add(i)
+		}
+		for _, i := range n.uses {
+			g.uses.add(i)
+		}
+		if n.reason != "" {
+			g.reason = n.reason
+		}
+	}
+}
+
+// recalled notes a group that was not evaluated, because its value was remembered: what
+// it read then is as good as read now.
+func (r *recorder) recalled(group int, s shape) {
+	r.groups[group].touched = true
+	for _, i := range s {
+		r.seen.add(i)
+		r.groups[group].reads.add(i)
+	}
+}
+
+// settle adds to each group what those read that it refers to. An expression counts for
+// the rule that it is written in, whoever had it evaluated: a value may come from one of
+// OPA's own caches, and was worked out on behalf of somebody else.
+func (r *recorder) settle() {
+	for _, i := range r.of.groups.byRank {
+		g := &r.groups[i]
+		if !g.touched {
+			continue
+		}
+		for w, word := range g.uses {
+			for ; word != 0; word &= word - 1 {
+				used := &r.groups[w*64+mathbits.TrailingZeros64(word)]
+				if !used.touched {
+					continue
+				}
+				g.reads.join(used.reads)
+				if used.reason != "" {
+					g.reason = used.reason
+				}
+			}
+		}
+	}
 }
 
 // reads lists what was noted.
-func (r *recorder) reads() []int {
+func (r *recorder) reads() []int { return r.list(r.seen) }
+
+func (r *recorder) list(seen bits) []int {
 	var list []int
-	for i := range r.of.reads {
-		if r.seen[i/64]&(1<<(i%64)) != 0 {
-			list = append(list, i)
+	for w, word := range seen {
+		for ; word != 0; word &= word - 1 {
+			list = append(list, w*64+mathbits.TrailingZeros64(word))
 		}
 	}
 	return r.of.whole(list)

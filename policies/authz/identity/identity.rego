@@ -34,9 +34,14 @@ _told := {name: _facts[source] | some name, source in prepared.identity_headers.
 _facts := {
 	"subject": input.token.subject,
 	"issuer": input.token.issuer,
-	"roles": concat(",", _separate(input.token.roles, ",")),
-	"scopes": concat(" ", _separate(input.token.scopes, " ")),
+	"roles": _roles,
+	"scopes": _scopes,
 }
+
+# Rules of their own: many callers have the same, and what a rule says is remembered.
+_roles := concat(",", _separate(input.token.roles, ","))
+
+_scopes := concat(" ", _separate(input.token.scopes, " "))
 
 # A role called "user,admin" would read as two where they are joined: it is not told.
 _separate(names, separator) := [name | some name in names; not contains(name, separator)]
