@@ -186,7 +186,7 @@ func newIndex(keys []Key, generation uint64) (*index, error) {
 		key   Key
 		print []byte
 	}
-	list := make([]printed, 0, len(keys))
+	list := make([]*printed, 0, len(keys))
 	for _, k := range keys {
 		der, err := x509.MarshalPKIXPublicKey(k.Public)
 		if err != nil {
@@ -197,12 +197,12 @@ func newIndex(keys []Key, generation uint64) (*index, error) {
 			return nil, errUnusable
 		}
 		k.Generation = generation
-		list = append(list, printed{k, print})
+		list = append(list, &printed{k, print})
 	}
-	slices.SortFunc(list, func(a, b printed) int {
+	slices.SortFunc(list, func(a, b *printed) int {
 		return cmp.Or(cmp.Compare(a.key.ID, b.key.ID), bytes.Compare(a.print, b.print))
 	})
-	list = slices.CompactFunc(list, func(a, b printed) bool { return bytes.Equal(a.print, b.print) })
+	list = slices.CompactFunc(list, func(a, b *printed) bool { return bytes.Equal(a.print, b.print) })
 
 	x := &index{byID: make(map[string][]Key, len(list))}
 	digest := sha256.New()

@@ -19,7 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
+	"sort"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -67,8 +67,9 @@ func Lint(text []byte) ([]Finding, error) {
 	if !l.judged {
 		return nil, errors.New("nothing of Envoy in it: no HttpConnectionManager, no ext_authz filter, no admin interface")
 	}
-	slices.SortStableFunc(l.findings, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), strings.Compare(a.Code, b.Code))
+	sort.SliceStable(l.findings, func(i, j int) bool {
+		a, b := &l.findings[i], &l.findings[j]
+		return cmp.Or(cmp.Compare(a.Line, b.Line), strings.Compare(a.Code, b.Code)) < 0
 	})
 	return l.findings, nil
 }

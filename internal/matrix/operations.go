@@ -8,7 +8,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
-	"strings"
+	"sort"
 
 	"authz/internal/check"
 	"authz/internal/policy"
@@ -164,14 +164,15 @@ func Operations(apis ...*API) ([]Operation, error) {
 			}
 		}
 	}
-	slices.SortStableFunc(all, func(a, b Operation) int {
-		if n := strings.Compare(a.Path, b.Path); n != 0 {
-			return n
+	sort.SliceStable(all, func(i, j int) bool {
+		a, b := &all[i], &all[j]
+		if a.Path != b.Path {
+			return a.Path < b.Path
 		}
 		if a.Method != b.Method {
-			return methodRank(a.Method) - methodRank(b.Method)
+			return methodRank(a.Method) < methodRank(b.Method)
 		}
-		return strings.Compare(b.Whose, a.Whose) // own first
+		return b.Whose < a.Whose // own first
 	})
 	return all, nil
 }

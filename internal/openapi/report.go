@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sort"
 )
 
 // Effect says what a loss means for requests.
@@ -70,8 +71,9 @@ func (r *Report) finish(routes []Route) {
 			r.Access.Closed++
 		}
 	}
-	slices.SortFunc(r.Losses, func(a, b Loss) int {
-		return cmp.Or(cmp.Compare(a.Pointer, b.Pointer), cmp.Compare(a.Code, b.Code), cmp.Compare(a.Message, b.Message))
+	sort.Slice(r.Losses, func(i, j int) bool {
+		a, b := &r.Losses[i], &r.Losses[j]
+		return cmp.Or(cmp.Compare(a.Pointer, b.Pointer), cmp.Compare(a.Code, b.Code), cmp.Compare(a.Message, b.Message)) < 0
 	})
 	r.Losses = slices.Compact(r.Losses)
 	if r.Losses == nil {
