@@ -4,43 +4,74 @@ import data.authz.xss
 import data.kit
 
 test_script[text] if {
-	some text in [
-		"<script>alert(1)</script>",
-		"<ScRiPt src=//evil.example></sCrIpT>",
-		"< script >",
-		"<script",
-		"hello </script><b>",
-		"<script/x>",
-		"%3Cscript%3Ealert(1)",
-		"<img src=x onerror=alert(1)>",
-		"<img/src=x/onerror=alert(1)>",
-		"<svg onload=alert(1)>",
-		"<svg\nonload = \"alert(1)\">",
-		"<body onpageshow='x'>",
-		"<a href=\"javascript:alert(1)\">x</a>",
-		"<a href='JaVaScRiPt:alert(1)'>",
-		"<a href=java\tscript:alert(1)>",
-		"<a href=\"&#106;avascript:alert(1)\">",
-		"<a href=\"javascript&colon;alert(1)\">",
-		"<form action=javascript:alert(1)>",
-		"<iframe src=//evil.example>",
-		"<iframe srcdoc='x'>",
-		"<object data=x.swf>",
-		"<embed src=x>",
-		"<base href=//evil.example>",
-		"<link rel=stylesheet href=//evil.example>",
-		"<meta http-equiv=refresh content='0;url=//evil.example'>",
-		"<style>@import '//evil.example'</style>",
-		"<div style=\"width:expression(alert(1))\">",
-		"<animate attributeName=href values=x>",
-		"<a href='data:text/html;base64,PHNjcmlwdD4='>",
-		"javascript:alert(1)",
-		" \tjavascript:alert`1`",
-		"vbscript:msgbox(1)",
-		"data:text/html,<b>x",
-	]
+	some text in scripts
 	xss.script(text)
 }
+
+# Where the quick look sees nothing, nobody looks again.
+test_no_script_is_harmless[text] if {
+	some text in scripts
+	kit.same([xss.harmless(document) | some document in [text, [text], {"a": text}, {"a": [{"b": text}]}]], [])
+}
+
+# Wherever browsers skip blanks, and however JSON writes these.
+test_no_blank_hides_a_scheme[text] if {
+	some scheme in ["javascript", "JAVASCRIPT", "vbscript", "data"]
+	some blank in ["", " ", "\t", "\n", "\r", "\f", " \n\t ", "\r\n"]
+	some text in [
+		concat("", [scheme, blank, ":", blank, "text/html(1)"]),
+		concat("", ["\u0001\u001f", scheme, blank, ":", blank, "text/html(1)"]),
+		concat("", [concat(blank, split(scheme, "")), blank, ":", blank, "text/html(1)"]),
+	]
+	some document in [{"a": text}, {"a": {"b": [text]}}]
+	not xss.harmless(document)
+}
+
+test_harmless[note] if {
+	some note, document in {
+		"nothing": {"body": null, "query": {}},
+		"names and numbers": {"body": {"name": "Alice", "items": [{"data": 1, "href": true, "t": {"a": "A-1"}}]}},
+		"times and addresses": {"body": {"at": "2026-11-24T22:30:00Z", "site": "https://example.com/a?b"}},
+		"a quote before a colon": {"body": "\":", "query": {"\"": ["\"\":"]}},
+	}
+	xss.harmless(document)
+}
+
+scripts := [
+	"<script>alert(1)</script>",
+	"<ScRiPt src=//evil.example></sCrIpT>",
+	"< script >",
+	"<script",
+	"hello </script><b>",
+	"<script/x>",
+	"%3Cscript%3Ealert(1)",
+	"<img src=x onerror=alert(1)>",
+	"<img/src=x/onerror=alert(1)>",
+	"<svg onload=alert(1)>",
+	"<svg\nonload = \"alert(1)\">",
+	"<body onpageshow='x'>",
+	"<a href=\"javascript:alert(1)\">x</a>",
+	"<a href='JaVaScRiPt:alert(1)'>",
+	"<a href=java\tscript:alert(1)>",
+	"<a href=\"&#106;avascript:alert(1)\">",
+	"<a href=\"javascript&colon;alert(1)\">",
+	"<form action=javascript:alert(1)>",
+	"<iframe src=//evil.example>",
+	"<iframe srcdoc='x'>",
+	"<object data=x.swf>",
+	"<embed src=x>",
+	"<base href=//evil.example>",
+	"<link rel=stylesheet href=//evil.example>",
+	"<meta http-equiv=refresh content='0;url=//evil.example'>",
+	"<style>@import '//evil.example'</style>",
+	"<div style=\"width:expression(alert(1))\">",
+	"<animate attributeName=href values=x>",
+	"<a href='data:text/html;base64,PHNjcmlwdD4='>",
+	"javascript:alert(1)",
+	" \tjavascript:alert`1`",
+	"vbscript:msgbox(1)",
+	"data:text/html,<b>x",
+]
 
 test_benign[text] if {
 	some text in [
