@@ -46,7 +46,12 @@ func init() {
 func guardSchema(name string, operand int) {
 	stock := topdown.GetBuiltin(name)
 	topdown.RegisterBuiltinFunc(name, func(bctx topdown.BuiltinContext, operands []*ast.Term, iter func(*ast.Term) error) error {
-		if schema := operands[operand].Value; !compiledBefore(bctx, schema) {
+		schema := operands[operand].Value
+		known := func() bool { return compiledBefore(bctx, schema) }
+		if name == ast.JSONMatchSchema.Name && fastMatch(bctx, operands[0].Value, schema, known) {
+			return iter(matched())
+		}
+		if !known() {
 			if err := checkSchemaValue(schema); err != nil {
 				return err
 			}
