@@ -138,6 +138,25 @@ func TestFastSchemaAgrees(t *testing.T) {
 	}
 }
 
+// FuzzFastSchema: no schema and no document on which the two differ.
+func FuzzFastSchema(f *testing.F) {
+	r := drawer{rand.New(rand.NewPCG(7, 11))}
+	for range 50 {
+		f.Add(r.schema(2), r.document(2))
+	}
+	f.Fuzz(func(t *testing.T, schema, document string) {
+		s, err := ast.ValueFromReader(strings.NewReader(schema))
+		if err != nil {
+			t.Skip("no JSON")
+		}
+		d, err := ast.ValueFromReader(strings.NewReader(document))
+		if err != nil {
+			t.Skip("no JSON")
+		}
+		matchSchema(t, ast.NewTerm(d), ast.NewTerm(s))
+	})
+}
+
 type drawer struct{ *rand.Rand }
 
 func (r drawer) of(list ...string) string { return list[r.IntN(len(list))] }
