@@ -38,6 +38,7 @@ const hitData = `authz:
       orders.read: { methods: [GET], path: "/orders/{id:uuid}", roles: [viewer] }
       orders.limited: { methods: [POST], path: "/orders/{id:uuid}", roles: [viewer] }
       orders.write: { methods: [PUT], path: "/orders/{id:uuid}", roles: [editor] }
+      people.read: { methods: [GET], path: "/people/{name}", owner: { param: name, claim: sub } }
 `
 
 // building is the whole staircase below the front door, with the policy library.
@@ -45,6 +46,7 @@ type building struct {
 	*Server
 	key    testbed.Key
 	issued map[string]string
+	policy *policy.Engine
 	log    *audit.Log
 }
 
@@ -91,7 +93,7 @@ func build(tb testing.TB, decisions io.Writer, alg string, tokenBytes int64) *bu
 	if err := engine.Load(tb.Context()); err != nil {
 		tb.Fatal(err)
 	}
-	b := &building{key: key, issued: map[string]string{}, log: audit.New(decisions, 1024)}
+	b := &building{key: key, policy: engine, issued: map[string]string{}, log: audit.New(decisions, 1024)}
 	metrics := ops.NewMetrics()
 	a := authz.New(authz.Parts{
 		Tokens: tokens, Policy: engine, Quotas: ratelimit.NewMemory(ratelimit.MemoryConfig{}), Audit: b.log, Log: silent, Now: time.Now,

@@ -4,7 +4,32 @@ import (
 	"io"
 	"testing"
 	"time"
+
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/protobuf/proto"
 )
+
+// What an owner may do is remembered, whatever else the next token says: it has another
+// jti and other times.
+func TestOwnerIsRemembered(t *testing.T) {
+	door := newBuilding(t, io.Discard)
+	of := func(ttl time.Duration) []byte {
+		return encoded(httpCheck("GET", "/people/ann", map[string]string{"authorization": "Bearer " + door.token(ttl, "viewer")}))
+	}
+	door.learned(t, of(time.Hour))
+	before := door.policy.Status().Cache
+	for n := range 3 {
+		answer := door.answer(t.Context(), of(2*time.Hour+time.Duration(n)*time.Second), address{})
+		var r authv3.CheckResponse
+		if err := proto.Unmarshal(answer.bytes(), &r); err != nil || r.GetOkResponse() == nil {
+			t.Fatalf("not allowed: %v, %v", &r, err)
+		}
+	}
+	after := door.policy.Status().Cache
+	if after.Misses != before.Misses || after.Hits != before.Hits+3 {
+		t.Errorf("three tokens of one owner: %d decisions were given again and %d made, want 3 and 0", after.Hits-before.Hits, after.Misses-before.Misses)
+	}
+}
 
 // A check whose token was never seen takes the long way, as one with a forged token does.
 // The tokens are many more than are remembered.
