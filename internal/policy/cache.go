@@ -222,6 +222,8 @@ func (m *routeMemory) rest(why string) {
 	m.reason.Store(&why)
 }
 
+var unfinishedWhy = "a rule may have other values than its first"
+
 // record evaluates, notes what the evaluation reads and keeps the decision. Again:
 // what came out says nothing, the policy has to be asked without recording. An
 // error or an evaluation that is too long is one of the recording, which evaluates
@@ -240,6 +242,9 @@ func (c *compiled) record(ctx context.Context, cancel topdown.Cancel, k *key, in
 		m.rest("evaluating takes too many steps to record")
 		return nil, true, nil
 	case err != nil:
+		return nil, true, nil
+	case recorder.unfinished():
+		m.reason.Store(&unfinishedWhy)
 		return nil, true, nil
 	}
 	result, refs, err := decodeRefs(value, input)

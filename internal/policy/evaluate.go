@@ -118,7 +118,8 @@ func (c *compiled) decide(ctx context.Context, cancel topdown.Cancel, r *check.R
 		return nil, fmt.Errorf("building the input: %w", err)
 	}
 	var options []option
-	if memory := c.cache.route(route); memory != nil {
+	// The keys take it that a request has a method.
+	if memory := c.cache.route(route); memory != nil && r.HTTP.Method != "" {
 		k := takeKey(r, token, c.routes)
 		defer k.release()
 		if !memory.learning() || !c.cache.again(k, memory) {

@@ -17,6 +17,9 @@ type groups struct {
 	// kept: the group is one value at a constant place and nothing else lies above or
 	// below, so that OPA asks for it, and is told of it, as a whole.
 	kept []bool
+	// plain: the group is one value at a constant place. open: it may have more than one
+	// value, and some body of it may end before the last if who asked wants no more.
+	plain, open []bool
 	// rank numbers them so that each comes after all that it refers to.
 	rank, byRank []int
 	// circle: there is no such order.
@@ -59,6 +62,7 @@ func newGroups(heads []head, entry ast.Ref) *groups {
 		single := len(h.rule.Head.Args) == 0 && h.rule.Head.Key == nil && h.rule.Head.RuleKind() == ast.SingleValue
 		g.kept[n] = g.kept[n] && all && single && h.rule.Ref().IsGround() && !h.ref.Equal(entry)
 	}
+	g.plain, g.open = slices.Clone(g.kept), make([]bool, len(g.kept))
 	g.root.alone(g, false)
 	return g
 }
@@ -104,6 +108,70 @@ func (n *groupNode) all(visit func([]int)) {
 	for _, next := range n.below {
 		next.all(visit)
 	}
+}
+
+// isOpen: OPA, told by who asked that one solution is enough, leaves this expression
+// before its last, and never sees that the rest contradict the first. That is so of walk
+// and of references that go through several rules; of lists and of what is only data it
+// sees them all. What is nested ends by itself, whoever asked.
+func (g *groups) isOpen(e *ast.Expr) (open bool) {
+	ast.NewGenericVisitor(func(x any) bool {
+		switch x := x.(type) {
+		case *ast.ArrayComprehension, *ast.SetComprehension, *ast.ObjectComprehension, *ast.Every, *ast.Not, *ast.LogicalAnd, *ast.LogicalOr:
+			return true
+		case ast.Ref:
+			open = open || relations[x.String()] || g.several(x)
+		}
+		return open
+	}).Walk(e)
+	return open
+}
+
+var relations = func() map[string]bool {
+	names := map[string]bool{}
+	for _, b := range ast.Builtins {
+		if b.Relation {
+			names[b.Name] = true
+		}
+	}
+	return names
+}()
+
+// settled closes the groups that have but one value, however it is come by.
+func (g *groups) settled() {
+	for i, heads := range g.heads {
+		var one *ast.Term
+		same := true
+		for _, h := range heads {
+			for link := h.rule; link != nil && !link.Default; link = link.Else {
+				v := link.Head.Value
+				same = same && v != nil && v.IsGround() && (one == nil || one.Equal(v))
+				one = v
+			}
+		}
+		g.open[i] = g.open[i] && !same
+	}
+}
+
+// several: the reference may go through several rules, or the parts of one.
+func (g *groups) several(ref ast.Ref) bool {
+	if ref.IsGround() || !ref.HasPrefix(ast.DefaultRootRef) {
+		return false
+	}
+	node := &g.root
+	for _, t := range ref[1:] {
+		name, ok := t.Value.(ast.String)
+		if !ok {
+			return true
+		}
+		if node = node.below[name]; node == nil {
+			return false // only data
+		}
+		if len(node.here) > 0 && len(node.below) == 0 {
+			return !g.plain[node.here[0]]
+		}
+	}
+	return true
 }
 
 // find is the group that is kept at just this place; -1 where there is none.

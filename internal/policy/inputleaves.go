@@ -72,8 +72,9 @@ func document(get func(*subject) (any, bool)) *leaf {
 			for i, s := range path {
 				at := v
 				if v, ok = inside(at, s); !ok {
-					k.value(at, true) // a value of a kind that inside cannot look into makes no key
+					// The mark first: {} is the beginning of what would follow it otherwise.
 					k.undefined(i + 1)
+					k.value(at, true) // a value of a kind that inside cannot look into makes no key
 					return
 				}
 			}

@@ -90,6 +90,9 @@ func newReadings(compiler *ast.Compiler, entry ast.Ref) *readings {
 			n := d.note(link.Head, aliases[link], builtins)
 			n.owners = owners
 			d.rules[link] = n
+			for _, e := range link.Body {
+				d.groups.open[owners[0]] = d.groups.open[owners[0]] || d.groups.isOpen(e)
+			}
 			ast.WalkExprs(link, func(e *ast.Expr) bool {
 				if id := identity(e); id != nil {
 					n := d.note(e, aliases[link], builtins)
@@ -103,6 +106,7 @@ func newReadings(compiler *ast.Compiler, entry ast.Ref) *readings {
 			})
 		}
 	}
+	d.groups.settled()
 	d.groups.order(d.rules, d.exprs)
 	return d
 }

@@ -37,6 +37,7 @@ type recorded struct {
 	reads, uses bits
 	reason      string
 	touched     bool
+	exits       int // of its rules, without coming back to look for more
 }
 
 // bits is a set of small numbers.
@@ -86,14 +87,40 @@ func (r *recorder) TraceEvent(event topdown.Event) {
 		}
 		r.note(n)
 	case *ast.Rule:
-		if event.Op != topdown.EnterOp {
+		n, known := r.of.rules[node]
+		switch event.Op {
+		case topdown.EnterOp:
+		case topdown.ExitOp:
+			r.left(n, 1)
+			return
+		case topdown.RedoOp:
+			r.left(n, -1)
+			return
+		default:
 			return
 		}
-		n, known := r.of.rules[node]
 		if !known {
 			r.reason, r.stranger = "a rule that is in no module", true
 		}
 		r.note(n)
+	}
+}
+
+// unfinished: a rule was left at its first solution that might have others, and what
+// contradicts the first was not met. OPA meets it or not by who asks first, and that is
+// not the same with rule indexing off, or where other rules are remembered.
+func (r *recorder) unfinished() bool {
+	for i := range r.groups {
+		if r.groups[i].exits != 0 && r.of.groups.open[i] {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *recorder) left(n noted, times int) {
+	for _, owner := range n.owners {
+		r.groups[owner].exits += times
 	}
 }
 
